@@ -1,0 +1,2 @@
+//! The `orlop` program.
+fn main() {}
