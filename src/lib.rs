@@ -1,7 +1,33 @@
 //! Orlop, an OCI container runtime.
 //!
-//! A reader who wants to know how a container starts reads two functions: [`create::create`] on the caller's side and
+//! A reader who wants to know how a container starts reads two functions: [`create::container`] on the caller's side and
 //! `init::init` on the container's.
 #![cfg(target_os = "linux")]
 
+pub mod bundle;
+pub mod cgroupv2;
+pub mod cli;
+mod console;
+pub mod create;
+pub mod delete;
 pub mod error;
+pub mod features;
+mod gate;
+mod hooks;
+pub mod host;
+mod init;
+mod inside;
+pub mod kill;
+pub mod list;
+pub mod log;
+pub mod own_binary;
+pub mod plan;
+pub mod run;
+mod sources;
+mod spawn;
+pub mod spec;
+pub mod start;
+pub mod state;
+mod sync;
+mod sys;
+mod table;

@@ -1,2 +1,83 @@
-//! The `orlop` program.
-fn main() {}
+//! The `orlop` program: understand the command line, do the one thing that it says, say once what failed.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use orlop::cli::{self, Command, Invocation, Refusal, Stop};
+use orlop::error::{Annotate, Context, Error, Result};
+use orlop::log::{self, Log};
+use orlop::{create, delete, features, kill, list, own_binary, run, spec, start, state};
+
+fn main() -> ExitCode {
+    match cli::parse(std::env::args_os()) {
+        Ok(invocation) => obey(&invocation),
+        Err(Stop::Answer(text)) => answer(&text),
+        Err(Stop::Refusal(refusal)) => refuse(&refusal),
+    }
+}
+
+fn obey(invocation: &Invocation) -> ExitCode {
+    let log = match Log::open(&invocation.log) {
+        Ok(log) => log,
+        Err(error) => return fail(&Log::to_stderr(), &error.to_string()),
+    };
+    match execute(invocation) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => fail(&log, &in_runcs_words(&invocation.command, &error)),
+    }
+}
+
+fn execute(invocation: &Invocation) -> Result<u8> {
+    let root = &invocation.root;
+    match &invocation.command {
+        Command::Create(options) => own_binary::protect().and_then(|()| create::create(options))?,
+        Command::Run(options) => return own_binary::protect().and_then(|()| run::run(options)),
+        Command::Start { id } => start::start(root, id)?,
+        Command::State { id } => print(&state::state(root, id)?)?,
+        Command::Kill { id, signal, all } => kill::kill(root, id, signal, *all)?,
+        Command::Delete { id, force } => delete::delete(root, id, *force)?,
+        Command::List { format, quiet } => print(&list::list(root, *format, *quiet, invocation.explicit_root)?)?,
+        Command::Spec { bundle, rootless } => spec::spec(bundle, *rootless)?,
+        Command::Features => print(&features::features()?)?,
+    }
+    Ok(0)
+}
+
+/// Engines show the message as it is, so two commands say that it was they who failed.
+fn in_runcs_words(command: &Command, error: &Error) -> String {
+    match command {
+        Command::Create(_) => format!("orlop create failed: {error}"),
+        Command::Run(_) => format!("orlop run failed: {error}"),
+        _ => error.to_string(),
+    }
+}
+
+fn answer(text: &str) -> ExitCode {
+    match print(text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&Log::to_stderr(), &error.to_string()),
+    }
+}
+
+fn refuse(refusal: &Refusal) -> ExitCode {
+    let log = Log::open(&refusal.log).unwrap_or_else(|error| {
+        log::say(&format!("{error}\n"));
+        Log::to_stderr()
+    });
+    log::say(&refusal.notice);
+    if let Err(error) = print(&refusal.help) {
+        log::say(&format!("{error}\n"));
+    }
+    log.failure(&refusal.message);
+    ExitCode::from(refusal.code)
+}
+
+fn fail(log: &Log, message: &str) -> ExitCode {
+    log.failure(message);
+    ExitCode::FAILURE
+}
+
+fn print(text: &str) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).call("write").doing(|| "print")
+}

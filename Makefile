@@ -1,0 +1,43 @@
+# What can be done here, one line each. `make help` prints the list.
+
+# Where rustup puts cargo, for a shell that was opened before it did.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.PHONY: help setup demo build check unit integration test bench deny install
+
+help: ## list these commands
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+setup: ## install what is missing on a Debian machine: a C linker, Rust
+	@tools/setup.sh
+
+demo: setup root ## run a container that prints what it sees
+	cargo run --release -- run examples/hello/
+
+build: setup ## the release binary, target/TRIPLE/release/orlop, static
+	ORLOP_COMMIT=$$(git describe --always --dirty) cargo build --release
+
+check: setup ## format, lints and unit tests; needs no root
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	cargo test --lib --bins
+
+integration: setup root ## the real binary against the real kernel
+	cargo test --test integration
+
+test: check integration ## everything
+
+bench: setup root ## time and memory beside the other runtimes on this machine
+	benches/run.sh
+
+deny: ## licences, sources and duplicates of the crates, against deny.toml
+	command -v cargo-deny > /dev/null || cargo install --locked cargo-deny
+	cargo deny check bans licenses sources
+
+install: build ## copy the binary to /usr/local/sbin
+	install -m 0755 target/*-linux-*/release/orlop /usr/local/sbin/orlop
+
+# Not a step, but what a step may ask for.
+.PHONY: root
+root:
+	@[ "$$(id -u)" = 0 ] || { echo "this needs root until rootless containers work: sudo -E env PATH=\"\$$PATH\" make $(firstword $(MAKECMDGOALS))" >&2; exit 1; }

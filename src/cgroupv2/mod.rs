@@ -1,0 +1,313 @@
+//! The container's cgroup, held by a descriptor of its directory. Owns every path below the cgroup2 mount.
+//!
+//! Knows neither bundles nor what happens inside a container.
+
+pub mod devices;
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, mkdirat, open, openat, unlinkat};
+use rustix::io::Errno;
+
+use crate::error::{Annotate, Context, Error, Result};
+use crate::plan::CgroupPlan;
+use crate::sys;
+
+/// How long processes get to die of SIGKILL. A process that hangs in the kernel longer than this hangs for good.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// A cgroup.
+#[derive(Debug)]
+pub struct Cgroup {
+    dir: OwnedFd,
+    path: PathBuf,
+}
+
+/// A cgroup that was made for a container under way: removed when dropped, unless it is kept.
+#[derive(Debug)]
+pub struct NewCgroup {
+    cgroup: Cgroup,
+    /// The directories that had to be made, the container's own last. Empty where it was there already.
+    made: Vec<PathBuf>,
+}
+
+impl NewCgroup {
+    /// Makes the container's cgroup with its rules, before anything runs in it.
+    ///
+    /// An existing one is taken over when it is empty and not frozen; it is then never killed or removed.
+    /// `None` where the plan says that the container can do without, and this user may not make one.
+    ///
+    /// # Errors
+    /// Names `linux.cgroupsPath` where the cgroup is in use, frozen or can't be made.
+    pub fn create(plan: &CgroupPlan) -> Result<Option<Self>> {
+        match Self::make(plan) {
+            Ok(new) => {
+                new.apply(plan)?;
+                Ok(Some(new))
+            }
+            Err(error) if plan.optional && matches!(error.errno(), Some(Errno::ACCESS | Errno::PERM | Errno::ROFS)) => {
+                tracing::debug!("no cgroup for this container: {error}");
+                Ok(None)
+            }
+            Err(error) => Err(error.field("linux.cgroupsPath")),
+        }
+    }
+
+    fn make(plan: &CgroupPlan) -> Result<Self> {
+        let describe = || format!("make cgroup {}", plan.dir().display());
+        let (dir, made) = make_path(&plan.root, &plan.path).doing(describe)?;
+        let new = Self { cgroup: Cgroup { dir, path: plan.dir() }, made };
+        if !new.is_made() {
+            new.cgroup.refuse_if_used().doing(describe)?;
+        }
+        Ok(new)
+    }
+
+    fn apply(&self, plan: &CgroupPlan) -> Result<()> {
+        let Some(rules) = plan.devices.as_ref().filter(|rules| !devices::allows_everything(rules)) else {
+            return Ok(());
+        };
+        self.cgroup.restrict_devices(rules).field("linux.resources.devices")
+    }
+
+    /// Whether it did not exist before.
+    pub fn is_made(&self) -> bool {
+        !self.made.is_empty()
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.cgroup.path
+    }
+
+    /// See [`Cgroup::oom_kills`].
+    pub fn oom_kills(&self) -> Option<u64> {
+        self.cgroup.oom_kills()
+    }
+
+    /// The container goes on living in it.
+    pub fn keep(mut self) {
+        self.made.clear();
+    }
+}
+
+impl AsFd for NewCgroup {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.cgroup.dir.as_fd()
+    }
+}
+
+impl Drop for NewCgroup {
+    fn drop(&mut self) {
+        let Some(own) = self.made.pop() else { return };
+        if let Err(error) = self.cgroup.remove() {
+            tracing::warn!("cgroup {} is left behind: {error}", own.display());
+        }
+        remove_parents(std::mem::take(&mut self.made));
+    }
+}
+
+/// Removes directories, the last one first. Those that somebody else uses by now stay: rmdir refuses.
+fn remove_parents(mut made: Vec<PathBuf>) {
+    while let Some(parent) = made.pop() {
+        if rustix::fs::rmdir(&parent).is_err() {
+            break;
+        }
+    }
+}
+
+/// Makes the directories of `path` below `root` that are missing, and says which those were.
+fn make_path(root: &Path, path: &Path) -> Result<(OwnedFd, Vec<PathBuf>)> {
+    let mut here = root.join(path);
+    // Most often only the last one is missing, or nothing but it can be.
+    let mut missing = Vec::new();
+    let mut dir = loop {
+        match open(&here, DIRECTORY, Mode::empty()) {
+            Ok(dir) => break dir,
+            Err(Errno::NOENT) if here.starts_with(root) && here != root => missing.push(here.clone()),
+            Err(errno) => return Err(Error::call("open", errno)),
+        }
+        here.pop();
+    };
+    let mut made = Vec::new();
+    for next in missing.into_iter().rev() {
+        let name = next.file_name().unwrap_or(OsStr::new(""));
+        match mkdirat(&dir, name, Mode::from_raw_mode(0o755)) {
+            Ok(()) => made.push(next.clone()),
+            Err(Errno::EXIST) => made.clear(),
+            Err(errno) => {
+                remove_parents(made);
+                return Err(Error::call("mkdir", errno));
+            }
+        }
+        dir = openat(&dir, name, DIRECTORY, Mode::empty()).call("open")?;
+    }
+    Ok((dir, made))
+}
+
+impl Cgroup {
+    /// The cgroup whose directory is `path`; `None` when there is none any more.
+    pub fn open(path: &Path) -> Result<Option<Self>> {
+        match open(path, DIRECTORY, Mode::empty()) {
+            Ok(dir) => Ok(Some(Self { dir, path: path.into() })),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(Error::call("open", errno).doing(format!("cgroup {}", path.display()))),
+        }
+    }
+
+    fn read(&self, name: &str) -> Result<String, Errno> {
+        read_at(self.dir.as_fd(), name)
+    }
+
+    fn write(&self, name: &str, value: &str) -> Result<(), Errno> {
+        let file = openat(&self.dir, name, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+        rustix::io::write(&file, value.as_bytes()).map(|_| ())
+    }
+
+    /// The value of a `key value` line of a file.
+    fn flag(&self, file: &str, key: &str) -> Result<bool, Errno> {
+        let text = self.read(file)?;
+        Ok(text.lines().filter_map(|line| line.split_once(' ')).any(|(name, value)| name == key && value != "0"))
+    }
+
+    fn refuse_if_used(&self) -> Result<()> {
+        if self.flag("cgroup.events", "populated").call("read")? {
+            return Err(Error::new("it exists already, and processes are in it"));
+        }
+        if self.is_frozen()? {
+            return Err(Error::new("it exists already, and is frozen"));
+        }
+        Ok(())
+    }
+
+    /// Whether everything in it is stopped, or about to be.
+    pub fn is_frozen(&self) -> Result<bool> {
+        match self.read("cgroup.freeze") {
+            Ok(text) => Ok(text.trim_end() == "1"),
+            // Gone since it was opened: then nothing in it is frozen.
+            Err(Errno::NODEV | Errno::NOENT) => Ok(false),
+            Err(errno) => Err(Error::call("read", errno).doing("cgroup.freeze")),
+        }
+    }
+
+    /// How many of its processes the kernel killed for want of memory; `None` without the memory controller.
+    pub fn oom_kills(&self) -> Option<u64> {
+        let text = self.read("memory.events").ok()?;
+        text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok())
+    }
+
+    fn restrict_devices(&self, rules: &[devices::Rule]) -> Result<()> {
+        let program = devices::compile(rules);
+        let program = sys::load_device_program(program.instructions()).call("bpf(BPF_PROG_LOAD)")?;
+        sys::attach_device_program(self.dir.as_fd(), program.as_fd()).call("bpf(BPF_PROG_ATTACH)")
+    }
+
+    /// Sends SIGKILL to every process in it and in the cgroups below it.
+    pub fn kill(&self) -> Result<()> {
+        match self.write("cgroup.kill", "1") {
+            // Removed by somebody else: nothing is left to kill.
+            Ok(()) | Err(Errno::NODEV) => Ok(()),
+            Err(Errno::NOENT) if self.read("cgroup.events").is_err() => Ok(()),
+            Err(errno) => Err(Error::call("write", errno).doing(format!("{}/cgroup.kill", self.path.display()))),
+        }
+    }
+
+    /// Kills what runs in it, waits until that is gone, and removes it with every cgroup below it.
+    ///
+    /// # Errors
+    /// When a process doesn't die within ten seconds.
+    pub fn remove(&self) -> Result<()> {
+        let describe = || format!("remove cgroup {}", self.path.display());
+        self.remove_if_empty()
+            .or_else(|_| {
+                self.kill()?;
+                self.wait_until_empty()?;
+                remove_below(self.dir.as_fd()).and_then(|()| rmdir(&self.path)).call("rmdir")
+            })
+            .doing(describe)
+    }
+
+    /// Most containers are gone by the time of their deletion, and made no cgroups of their own.
+    fn remove_if_empty(&self) -> Result<()> {
+        rmdir(&self.path).call("rmdir")
+    }
+
+    /// The kernel tells when the last process is gone; no time is spent asking.
+    fn wait_until_empty(&self) -> Result<()> {
+        let events = openat(&self.dir, "cgroup.events", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        let events = match events {
+            Ok(events) => File::from(events),
+            Err(Errno::NOENT | Errno::NODEV) => return Ok(()),
+            Err(errno) => return Err(Error::call("open", errno).doing("cgroup.events")),
+        };
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let text = match read_all(&events) {
+                Ok(text) => text,
+                Err(Errno::NODEV) => return Ok(()),
+                Err(errno) => return Err(Error::call("read", errno).doing("cgroup.events")),
+            };
+            if text.lines().any(|line| line == "populated 0") {
+                return Ok(());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Error::new("its processes are still there ten seconds after SIGKILL"));
+            }
+            let timeout = Timespec::try_from(left).ok();
+            let mut fds = [PollFd::new(&events, PollFlags::PRI)];
+            match poll(&mut fds, timeout.as_ref()) {
+                Ok(_) | Err(Errno::INTR) => (),
+                Err(errno) => return Err(Error::call("poll", errno)),
+            }
+        }
+    }
+}
+
+fn read_at(dir: BorrowedFd<'_>, name: &str) -> Result<String, Errno> {
+    read_all(&File::from(openat(dir, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?))
+}
+
+/// From the start, however often it was read before.
+fn read_all(mut file: &File) -> Result<String, Errno> {
+    rustix::fs::seek(file, rustix::fs::SeekFrom::Start(0))?;
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+    Ok(text)
+}
+
+/// Removes every cgroup below, the deepest first.
+fn remove_below(dir: BorrowedFd<'_>) -> Result<(), Errno> {
+    for entry in Dir::read_from(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if entry.file_type() != FileType::Directory || name == c"." || name == c".." {
+            continue;
+        }
+        match openat(dir, name, DIRECTORY, Mode::empty()) {
+            Ok(child) => remove_below(child.as_fd())?,
+            Err(Errno::NOENT) => continue,
+            Err(errno) => return Err(errno),
+        }
+        match unlinkat(dir, name, AtFlags::REMOVEDIR) {
+            Ok(()) | Err(Errno::NOENT) => (),
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+fn rmdir(path: &Path) -> Result<(), Errno> {
+    match rustix::fs::rmdir(path) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}

@@ -1,0 +1,163 @@
+//! The words of the command line: every command and flag, as the parser and the help know them.
+//!
+//! A value that means something only in its context stays a word here and is settled by the parent module. Comments on
+//! `///` lines are what `--help` prints.
+
+use std::ffi::OsString;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::features;
+
+/// Open Container Initiative runtime: turns a bundle (a config.json and a root file system) into a running container
+#[derive(Parser)]
+#[command(
+    name = "orlop",
+    bin_name = "orlop",
+    args_override_self = true,
+    disable_version_flag = true,
+    version = features::VERSION,
+    override_usage = "orlop [GLOBAL OPTIONS] <COMMAND> [OPTIONS]",
+    after_help = "To run a bundle by hand:  orlop run path/to/bundle/"
+)]
+pub(super) struct Line {
+    /// print the version
+    #[arg(short = 'v', long, action = clap::ArgAction::Version)]
+    pub(super) version: Option<bool>,
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) command: Option<Words>,
+}
+
+#[derive(Args)]
+#[command(next_help_heading = "Global options")]
+pub(super) struct Global {
+    /// enable debug logging
+    #[arg(long, global = true)]
+    pub(super) debug: bool,
+    /// the file to append failures to; standard error by default
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) log: Option<OsString>,
+    /// the form of the log: text (default) or json
+    #[arg(long, global = true, value_name = "FORMAT")]
+    pub(super) log_format: Option<OsString>,
+    #[arg(long, global = true, hide = true)]
+    pub(super) log_level: Option<OsString>,
+    /// the directory that holds the state of containers [default: /run/orlop]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(super) root: Option<OsString>,
+    /// put containers into systemd's scopes; cgroupsPath is then "slice:prefix:name"
+    #[arg(long, global = true)]
+    pub(super) systemd_cgroup: bool,
+    #[arg(long, global = true, hide = true)]
+    pub(super) cgroup_manager: Option<OsString>,
+    /// accepted and without effect: true, false or auto
+    #[arg(id = "ignore-cgroup-errors", long = "rootless", value_name = "WHEN")]
+    pub(super) rootless: Option<OsString>,
+}
+
+#[derive(Subcommand)]
+#[command(defer = true)]
+pub(super) enum Words {
+    /// create a container
+    #[command(override_usage = "orlop create [OPTIONS] <container-id>")]
+    Create(Creation),
+    /// start the program of a created container
+    #[command(override_usage = "orlop start <container-id>")]
+    Start(Names),
+    /// print the state of a container
+    #[command(override_usage = "orlop state <container-id>")]
+    State(Names),
+    /// send a signal (default: SIGTERM) to the container's first process
+    #[command(override_usage = "orlop kill <container-id> [signal]")]
+    Kill {
+        #[arg(long, short, hide = true)]
+        all: bool,
+        #[command(flatten)]
+        names: Names,
+    },
+    /// delete what a container holds
+    #[command(override_usage = "orlop delete [OPTIONS] <container-id>")]
+    Delete {
+        /// kill the container if it still runs; do not mind if there is none
+        #[arg(long, short)]
+        force: bool,
+        #[command(flatten)]
+        names: Names,
+    },
+    /// create and start a container, and wait for its end
+    #[command(override_usage = "orlop run [OPTIONS] <container-id>\n       orlop run [OPTIONS] <path/to/bundle/>")]
+    Run {
+        #[command(flatten)]
+        creation: Creation,
+        /// do not wait for its end
+        #[arg(long, short)]
+        detach: bool,
+        /// do not delete the container after its end
+        #[arg(long)]
+        keep: bool,
+        /// leave it to the caller to reap processes that lost their parent
+        #[arg(long)]
+        no_subreaper: bool,
+    },
+    /// list the containers of the given root
+    #[command(override_usage = "orlop list [OPTIONS]")]
+    List {
+        /// table (default) or json
+        #[arg(long, short)]
+        format: Option<OsString>,
+        /// print only the ids
+        #[arg(long, short)]
+        quiet: bool,
+        #[command(flatten)]
+        names: Names,
+    },
+    /// write a config.json to start from
+    #[command(override_usage = "orlop spec [OPTIONS]")]
+    Spec {
+        /// the directory to write it into [default: the current directory]
+        #[arg(long, short, value_name = "DIR")]
+        bundle: Option<OsString>,
+        /// for a container that needs no root
+        #[arg(long)]
+        rootless: bool,
+        #[command(flatten)]
+        names: Names,
+    },
+    /// show what this runtime can do, as JSON
+    #[command(override_usage = "orlop features")]
+    Features(Names),
+}
+
+// The words that are no flags. Their number is checked later, for the sake of runc's texts. (A doc comment would become
+// part of the help.)
+#[derive(Args)]
+pub(super) struct Names {
+    #[arg(hide = true)]
+    pub(super) names: Vec<OsString>,
+}
+
+#[derive(Args)]
+pub(super) struct Creation {
+    /// the directory of the bundle [default: the current directory]
+    #[arg(long, short, value_name = "DIR")]
+    pub(super) bundle: Option<OsString>,
+    /// a socket that receives the terminal of the container
+    #[arg(long, value_name = "SOCKET")]
+    pub(super) console_socket: Option<OsString>,
+    /// a file to write the process id into
+    #[arg(long, value_name = "FILE")]
+    pub(super) pid_file: Option<OsString>,
+    /// move the root into place instead of pivoting, for a root on a ramdisk
+    #[arg(long)]
+    pub(super) no_pivot: bool,
+    /// stay in the caller's session keyring
+    #[arg(long)]
+    pub(super) no_new_keyring: bool,
+    /// pass that many more file descriptors on
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub(super) preserve_fds: u32,
+    #[command(flatten)]
+    pub(super) names: Names,
+}

@@ -1,0 +1,82 @@
+//! `orlop delete`: nothing of the container stays.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use crate::error::{Error, Result};
+use crate::spawn::wait_gone;
+use crate::state::{self, DOES_NOT_EXIST, Record, State, Status};
+use crate::{hooks, sys};
+
+/// How long a killed init gets to be gone.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Deletes a container: a stopped or created one, with `force` one in any state, also a half-made one. It works however
+/// often it is tried, and goes on where an earlier one was cut off.
+///
+/// # Errors
+/// runc's texts for a container that runs and for one that isn't there; with `force` the latter is success.
+pub fn delete(root: &Path, id: &str, force: bool) -> Result<()> {
+    match remove(root, id, force) {
+        Err(error) if force && error.to_string() == DOES_NOT_EXIST => Ok(()),
+        other => other,
+    }
+}
+
+fn remove(root: &Path, id: &str, force: bool) -> Result<()> {
+    let state = State::open(root, id)?;
+    if force {
+        // Before the lock: a creation or a start that hangs has it, and ends when its container dies.
+        kill_all(&state)?;
+    }
+    state.lock()?;
+    let record = load(&state, force)?;
+    let (status, init) = state.status_locked(record.as_ref())?;
+    match (status, init) {
+        (Status::Running | Status::Paused, _) if !force => {
+            return Err(Error::new(format!("cannot delete container {id} that is not stopped: {status}")));
+        }
+        (_, Some(init)) => kill_init(&init)?,
+        (_, None) => (),
+    }
+    if let Some(cgroup) = state.own_cgroup()? {
+        cgroup.remove()?;
+    }
+    state.remove()?;
+    if let Some(record) = record {
+        let this = state::for_hooks(id, &record.bundle, &record.annotations, Status::Stopped, 0);
+        hooks::run_all(&record.poststop, &this);
+    }
+    Ok(())
+}
+
+/// With `force`, a record that can't be read is as good as none: the cgroup's note is enough to clean up.
+fn load(state: &State, force: bool) -> Result<Option<Record>> {
+    match state.load() {
+        Err(error) if force => {
+            tracing::warn!("{error}");
+            Ok(None)
+        }
+        loaded => loaded,
+    }
+}
+
+fn kill_all(state: &State) -> Result<()> {
+    if let Some(record) = load(state, true)?
+        && let Some(init) = record.init.open()?
+    {
+        kill_init(&init)?;
+    }
+    state.own_cgroup()?.map_or(Ok(()), |cgroup| cgroup.kill())
+}
+
+fn kill_init(init: &OwnedFd) -> Result<()> {
+    match sys::pidfd_send_signal(init.as_fd(), libc::SIGKILL) {
+        Ok(()) | Err(Errno::SRCH) => (),
+        Err(errno) => return Err(Error::call("pidfd_send_signal", errno)),
+    }
+    if wait_gone(init.as_fd(), Some(DEADLINE))? { Ok(()) } else { Err(Error::new("container init still running")) }
+}

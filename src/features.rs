@@ -1,0 +1,158 @@
+//! `orlop features`: what this build can do, in the form of the runtime specification's features.md.
+//!
+//! Engines decide by it what to ask for, so it names nothing that does not work yet.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::ser::{PrettyFormatter, Serializer};
+
+use crate::error::{Error, Result};
+use crate::plan::mount_options;
+use crate::state::OCI_VERSION;
+
+/// Orlop's own version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The commit that this build was made from, when the build was told.
+pub const COMMIT: &str = match option_env!("ORLOP_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Features {
+    oci_version_min: &'static str,
+    oci_version_max: &'static str,
+    hooks: [&'static str; 6],
+    mount_options: Vec<&'static str>,
+    linux: Linux,
+    annotations: BTreeMap<&'static str, &'static str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Linux {
+    namespaces: [&'static str; 7],
+    capabilities: Vec<String>,
+    cgroup: Cgroup,
+    seccomp: Switch,
+    apparmor: Switch,
+    selinux: Switch,
+    intel_rdt: Switch,
+    mount_extensions: MountExtensions,
+    net_devices: Switch,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Cgroup {
+    v1: bool,
+    v2: bool,
+    systemd: bool,
+    systemd_user: bool,
+    rdma: bool,
+}
+
+#[derive(Serialize)]
+struct MountExtensions {
+    idmap: Switch,
+}
+
+#[derive(Serialize)]
+struct Switch {
+    enabled: bool,
+}
+
+const OFF: Switch = Switch { enabled: false };
+
+/// The document that `features` prints.
+pub fn features() -> Result<String> {
+    let mut text = Vec::new();
+    let mut writer = Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(b"    "));
+    let written = this_build().serialize(&mut writer).map_err(|error| error.to_string());
+    written
+        .and_then(|()| String::from_utf8(text).map_err(|error| error.to_string()))
+        .map(|text| text + "\n")
+        .map_err(Error::new)
+}
+
+fn this_build() -> Features {
+    Features {
+        oci_version_min: "1.0.0",
+        oci_version_max: OCI_VERSION,
+        hooks: ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
+        mount_options: mount_options::names().collect(),
+        linux: Linux {
+            namespaces: ["cgroup", "ipc", "mount", "network", "pid", "user", "uts"],
+            capabilities: capabilities(),
+            cgroup: Cgroup { v1: false, v2: true, systemd: false, systemd_user: false, rdma: false },
+            seccomp: OFF,
+            apparmor: OFF,
+            selinux: OFF,
+            intel_rdt: OFF,
+            mount_extensions: MountExtensions { idmap: OFF },
+            net_devices: OFF,
+        },
+        annotations: BTreeMap::from([("org.orlop.commit", COMMIT), ("org.orlop.version", VERSION)]),
+    }
+}
+
+/// Every capability that a config may name, in the kernel's order.
+fn capabilities() -> Vec<String> {
+    let mut all = Vec::from_iter(caps::all());
+    all.sort_by_key(caps::Capability::index);
+    all.iter().map(ToString::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn document() -> Value {
+        serde_json::from_str(&features().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn names_the_versions_that_engines_look_for() {
+        let features = document();
+        assert_eq!(features["ociVersionMin"], "1.0.0");
+        assert_eq!(features["ociVersionMax"], "1.3.0");
+        assert_eq!(features["annotations"]["org.orlop.version"], VERSION);
+    }
+
+    #[test]
+    fn capabilities_are_all_of_them_in_the_kernels_order() {
+        let features = document();
+        let names = features["linux"]["capabilities"].as_array().unwrap();
+        assert_eq!(names.len(), 41);
+        assert_eq!(names[0], "CAP_CHOWN");
+        assert_eq!(names[21], "CAP_SYS_ADMIN");
+        assert_eq!(names[40], "CAP_CHECKPOINT_RESTORE");
+    }
+
+    #[test]
+    fn claims_only_what_works() {
+        let features = document();
+        let linux = &features["linux"];
+        assert_eq!(linux["cgroup"]["v2"], true);
+        for absent in ["v1", "systemd", "systemdUser", "rdma"] {
+            assert_eq!(linux["cgroup"][absent], false, "{absent}");
+        }
+        for absent in ["seccomp", "apparmor", "selinux", "intelRdt", "netDevices"] {
+            assert_eq!(linux[absent]["enabled"], false, "{absent}");
+        }
+        assert_eq!(linux["mountExtensions"]["idmap"]["enabled"], false);
+        assert!(linux.get("memoryPolicy").is_none());
+        assert!(features.get("potentiallyUnsafeConfigAnnotations").is_none());
+    }
+
+    #[test]
+    fn is_laid_out_as_runc_does() {
+        let text = features().unwrap();
+        assert!(text.starts_with("{\n    \"ociVersionMin\": \"1.0.0\",\n    \"ociVersionMax\""));
+        assert!(text.ends_with("\n}\n"));
+    }
+}

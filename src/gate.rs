@@ -1,0 +1,164 @@
+//! The gate: what a created container waits at, and `start` opens.
+//!
+//! A listening socket in the state directory, made before the container's init is born and inherited by it. `start`
+//! connects and says "go"; the init accepts, and executes the program with the connection still open. Close-on-exec then
+//! ends the connection without a word: executed. A failure is written to it first. An init that is gone refuses at once.
+//!
+//! A connection that ends before "go" was only asking whether somebody still waits here: that is how `state` knows a
+//! created container from a running one, from the kernel and not from a file.
+
+use std::io::IoSlice;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{AtFlags, unlinkat};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect, listen,
+    recv, socket_with,
+};
+
+use crate::error::{Annotate, Context, Error, Result};
+
+const NAME: &str = "gate";
+const GO: &[u8] = b"go";
+
+/// Longest report of a failed start; paths are quoted in them.
+const LARGEST: usize = 128 * 1024;
+
+/// Makes the gate in a state directory, closed.
+pub fn make(state_dir: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let listener = socket(SocketFlags::CLOEXEC)?;
+    bind(&listener, &address(state_dir)?).call("bind").doing(|| "make the gate")?;
+    listen(&listener, 16).call("listen").doing(|| "make the gate")?;
+    Ok(listener)
+}
+
+/// Waits until somebody opens the gate. The connection that comes back tells them how it went, by its end.
+pub fn wait(gate: BorrowedFd<'_>) -> Result<OwnedFd> {
+    loop {
+        let caller = match accept_with(gate, SocketFlags::CLOEXEC) {
+            Err(Errno::INTR | Errno::CONNABORTED) => continue,
+            accepted => accepted.call("accept")?,
+        };
+        let mut word = [0; GO.len()];
+        match recv(&caller, &mut word, RecvFlags::empty()) {
+            Ok(_) if word == GO => return Ok(caller),
+            Ok(_) | Err(Errno::CONNRESET | Errno::INTR) => (),
+            Err(errno) => return Err(Error::call("recv", errno)),
+        }
+    }
+}
+
+/// Tells whoever opened the gate why the program could not be executed.
+pub fn report(caller: BorrowedFd<'_>, error: &Error) {
+    let wire = serde_json::to_vec(error).unwrap_or_default();
+    let parts = [IoSlice::new(&wire[..wire.len().min(LARGEST)])];
+    let mut none = rustix::net::SendAncillaryBuffer::default();
+    if let Err(errno) = rustix::net::sendmsg(caller, &parts, &mut none, SendFlags::NOSIGNAL) {
+        tracing::debug!("an error could not be handed to the caller of start: {errno}");
+    }
+}
+
+/// Opens the gate, and returns when the program was executed (or its process is gone).
+///
+/// # Errors
+/// The init's own report of why the program could not be executed. `ECONNREFUSED` when nobody waits.
+pub fn open(state_dir: BorrowedFd<'_>) -> Result<()> {
+    let caller = socket(SocketFlags::CLOEXEC)?;
+    connect(&caller, &address(state_dir)?).call("connect").doing(|| "open the gate")?;
+    rustix::net::send(&caller, GO, SendFlags::NOSIGNAL).call("send").doing(|| "open the gate")?;
+    let mut report = vec![0; LARGEST];
+    let length = loop {
+        match recv(&caller, &mut report[..], RecvFlags::empty()) {
+            Err(Errno::INTR) => (),
+            Err(Errno::CONNRESET) => break 0,
+            received => break received.call("recv")?.0,
+        }
+    };
+    if length == 0 {
+        return Ok(());
+    }
+    Err(serde_json::from_slice(&report[..length])
+        .unwrap_or_else(|_| Error::new("the container's init failed with an error too long to pass on")))
+}
+
+/// Whether somebody waits at the gate still.
+pub fn is_closed(state_dir: BorrowedFd<'_>) -> Result<bool> {
+    match connect(&socket(SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?, &address(state_dir)?) {
+        // EAGAIN: so many are asking that the queue is full, but it is somebody's queue.
+        Ok(()) | Err(Errno::AGAIN) => Ok(true),
+        Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(false),
+        Err(errno) => Err(Error::call("connect", errno).doing("look at the gate")),
+    }
+}
+
+/// Takes the gate away once the program was executed, so that nobody needs to ask there any more.
+pub fn remove(state_dir: BorrowedFd<'_>) -> Result<()> {
+    match unlinkat(state_dir, NAME, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(Error::call("unlink", errno).doing("remove the gate")),
+    }
+}
+
+fn socket(flags: SocketFlags) -> Result<OwnedFd> {
+    socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).call("socket")
+}
+
+/// A socket's address has room for 107 bytes; by the directory's descriptor it is short wherever the state root is.
+fn address(state_dir: BorrowedFd<'_>) -> Result<SocketAddrUnix> {
+    SocketAddrUnix::new(format!("/proc/self/fd/{}/{NAME}", state_dir.as_raw_fd())).call("socket address")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+    use std::thread;
+
+    fn state_dir() -> (tempfile::TempDir, std::fs::File) {
+        let dir = tempfile::tempdir().unwrap();
+        let fd = std::fs::File::open(dir.path()).unwrap();
+        (dir, fd)
+    }
+
+    #[test]
+    fn a_connection_that_ends_without_a_word_is_an_execution() {
+        let (_dir, fd) = state_dir();
+        let gate = make(fd.as_fd()).unwrap();
+        let init = thread::spawn(move || drop(wait(gate.as_fd()).unwrap()));
+        open(fd.as_fd()).unwrap();
+        init.join().unwrap();
+        assert!(!is_closed(fd.as_fd()).unwrap());
+        assert_eq!(open(fd.as_fd()).unwrap_err().errno(), Some(Errno::CONNREFUSED));
+    }
+
+    #[test]
+    fn a_failure_arrives_as_the_error_that_it_was() {
+        let (_dir, fd) = state_dir();
+        let gate = make(fd.as_fd()).unwrap();
+        let error = Error::call("execve", Errno::NOEXEC).field("process.args[0]");
+        let sent = error.clone();
+        let init = thread::spawn(move || report(wait(gate.as_fd()).unwrap().as_fd(), &sent));
+        assert_eq!(open(fd.as_fd()).unwrap_err(), error);
+        init.join().unwrap();
+    }
+
+    #[test]
+    fn asking_does_not_open() {
+        let (_dir, fd) = state_dir();
+        let gate = make(fd.as_fd()).unwrap();
+        for _ in 0..40 {
+            assert!(is_closed(fd.as_fd()).unwrap());
+        }
+        let init = thread::spawn(move || drop(wait(gate.as_fd()).unwrap()));
+        open(fd.as_fd()).unwrap();
+        init.join().unwrap();
+    }
+
+    #[test]
+    fn no_gate_is_an_open_one() {
+        let (_dir, fd) = state_dir();
+        assert!(!is_closed(fd.as_fd()).unwrap());
+        remove(fd.as_fd()).unwrap();
+    }
+}

@@ -1,0 +1,74 @@
+//! What this machine is: where its cgroup2 hierarchy is, who we are. Probed lazily, each fact once.
+
+use std::cell::OnceCell;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::statfs;
+
+use crate::error::{Context, Error, Result};
+
+const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
+
+/// The machine, as far as a plan depends on it.
+#[derive(Debug, Default)]
+pub struct Host {
+    cgroup_root: OnceCell<PathBuf>,
+    own_cgroup: OnceCell<PathBuf>,
+    root: OnceCell<bool>,
+}
+
+impl Host {
+    /// The machine that this process runs on.
+    pub fn probe() -> Self {
+        Self::default()
+    }
+
+    /// A machine described by hand, for tests of decisions.
+    #[cfg(test)]
+    pub(crate) fn with_cgroups(root: &str, own: &str) -> Self {
+        let host = Self::default();
+        host.cgroup_root.set(root.into()).unwrap();
+        host.own_cgroup.set(own.into()).unwrap();
+        host.root.set(true).unwrap();
+        host
+    }
+
+    /// Where cgroup2 is mounted: `/sys/fs/cgroup`, or `/sys/fs/cgroup/unified` on a hybrid host.
+    ///
+    /// # Errors
+    /// When neither is a cgroup2 mount.
+    pub fn cgroup_root(&self) -> Result<&Path> {
+        if self.cgroup_root.get().is_none() {
+            let found = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].into_iter().find(|path| is_cgroup2(path));
+            let root = found.ok_or_else(|| {
+                Error::new("no cgroup2 file system at /sys/fs/cgroup or /sys/fs/cgroup/unified").hint(
+                    "Orlop drives cgroup v2 only; boot with systemd.unified_cgroup_hierarchy=1 or mount cgroup2 there",
+                )
+            })?;
+            self.cgroup_root.get_or_init(|| root.into());
+        }
+        Ok(self.cgroup_root.get().map_or(Path::new("/sys/fs/cgroup"), PathBuf::as_path))
+    }
+
+    /// The cgroup that this process is in, below [`Self::cgroup_root`], starting with a slash.
+    pub fn own_cgroup(&self) -> Result<&Path> {
+        if self.own_cgroup.get().is_none() {
+            let text =
+                fs::read_to_string("/proc/self/cgroup").call("read").map_err(|e| e.doing("/proc/self/cgroup"))?;
+            let own = text.lines().find_map(|line| line.strip_prefix("0::"));
+            let own = own.ok_or_else(|| Error::new("/proc/self/cgroup has no cgroup2 line"))?;
+            self.own_cgroup.get_or_init(|| own.into());
+        }
+        Ok(self.own_cgroup.get().map_or(Path::new("/"), PathBuf::as_path))
+    }
+
+    /// Whether this process is root, in whatever user namespace it is.
+    pub fn is_root(&self) -> bool {
+        *self.root.get_or_init(|| rustix::process::geteuid().is_root())
+    }
+}
+
+fn is_cgroup2(path: &str) -> bool {
+    statfs(path).is_ok_and(|fs| fs.f_type == CGROUP2_SUPER_MAGIC)
+}

@@ -1,0 +1,127 @@
+//! Who the process is and what it may do: exactly what the config says (rule R6).
+
+use rustix::fs::Mode;
+use rustix::io::Errno;
+use rustix::process::{Gid, Uid, umask};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, configure_capability_in_ambient_set, remove_capability_from_bounding_set,
+    set_capabilities, set_keep_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid,
+    set_thread_res_uid,
+};
+
+use crate::error::{Annotate, Context, Error, Result};
+use crate::plan::{Capabilities, Plan, User};
+use crate::sys;
+
+/// In a user namespace, right after its maps were written: becomes its root, as who everything inside is made.
+pub(super) fn become_root() -> Result<()> {
+    match set_thread_groups(&[]) {
+        // An unprivileged user's namespace, where groups can't be changed at all.
+        Ok(()) | Err(Errno::PERM) => (),
+        Err(errno) => return Err(Error::call("setgroups", errno)),
+    }
+    let root = || Error::new("the user namespace has no id 0").hint("map container id 0 to some id of the host");
+    let (uid, gid) = (Uid::ROOT, Gid::ROOT);
+    set_thread_res_gid(gid, gid, gid).map_err(|_| root().field("linux.gidMappings"))?;
+    set_thread_res_uid(uid, uid, uid).map_err(|_| root().field("linux.uidMappings"))
+}
+
+/// A session keyring of the container's own, so that it shares no keys with the caller.
+pub(super) fn join_keyring(plan: &Plan) -> Result<()> {
+    let Some(name) = &plan.keyring else { return Ok(()) };
+    match sys::join_session_keyring(name) {
+        // A kernel without keyrings has nothing to share.
+        Ok(()) | Err(Errno::NOSYS) => Ok(()),
+        Err(errno) => Err(Error::call("keyctl", errno)
+            .doing("make a session keyring")
+            .hint("--no-new-keyring goes without; /proc/sys/kernel/keys/maxkeys is the limit of keys per user")),
+    }
+}
+
+/// Becomes the user of the config. There is no way back; what needs privileges is done.
+pub(super) fn assume(plan: &Plan) -> Result<()> {
+    let Capabilities { bounding, .. } = plan.process.capabilities;
+    drop_from_bounding(bounding).field("process.capabilities.bounding")?;
+    // Without this, leaving uid 0 would empty the permitted set.
+    set_keep_capabilities(true).call("prctl(PR_SET_KEEPCAPS)")?;
+    become_user(&plan.process.user)?;
+    set_keep_capabilities(false).call("prctl(PR_SET_KEEPCAPS)")?;
+    set_sets(&plan.process.capabilities).field("process.capabilities")?;
+    if plan.process.no_new_privileges {
+        set_no_new_privs(true).call("prctl(PR_SET_NO_NEW_PRIVS)").field("process.noNewPrivileges")?;
+    }
+    umask(Mode::from_raw_mode(plan.process.user.umask));
+    sys::reset_signals();
+    Ok(())
+}
+
+/// Also those that this program's libraries have no name for yet: the kernel says where they end.
+fn drop_from_bounding(kept: u64) -> Result<()> {
+    for number in 0..64 {
+        if kept & (1 << number) != 0 {
+            continue;
+        }
+        match remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << number)) {
+            Ok(()) => (),
+            Err(Errno::INVAL) => break,
+            Err(errno) => return Err(Error::call("prctl(PR_CAPBSET_DROP)", errno)),
+        }
+    }
+    Ok(())
+}
+
+fn become_user(user: &User) -> Result<()> {
+    let groups: Vec<Gid> = user.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
+    match set_thread_groups(&groups) {
+        Ok(()) => (),
+        // Where groups can't be changed none were kept either, see `become_root`.
+        Err(Errno::PERM) if groups.is_empty() => (),
+        Err(errno) => return Err(unmapped(Error::call("setgroups", errno)).field("process.user.additionalGids")),
+    }
+    let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+    set_thread_res_gid(gid, gid, gid).call("setresgid").map_err(unmapped).field("process.user.gid")?;
+    set_thread_res_uid(uid, uid, uid).call("setresuid").map_err(unmapped).field("process.user.uid")
+}
+
+fn unmapped(error: Error) -> Error {
+    match error.errno() {
+        Some(Errno::INVAL) => error.hint("the id is not mapped in the container's user namespace"),
+        _ => error,
+    }
+}
+
+fn set_sets(capabilities: &Capabilities) -> Result<()> {
+    let set = CapabilitySet::from_bits_retain;
+    let sets = CapabilitySets {
+        effective: set(capabilities.effective),
+        permitted: set(capabilities.permitted),
+        inheritable: set(capabilities.inheritable),
+    };
+    set_capabilities(None, sets)
+        .call("capset")
+        .hint("the runtime itself has fewer capabilities than the config gives away")?;
+    (0..64).filter(|number| capabilities.ambient & (1 << number) != 0).try_for_each(|number| {
+        configure_capability_in_ambient_set(set(1 << number), true)
+            .call("prctl(PR_CAP_AMBIENT_RAISE)")
+            .field("process.capabilities.ambient")
+    })
+}
+
+/// Looks at a file as the container's user would: with that user's ids for file access, and without root's say.
+pub(super) fn as_user<T>(user: &User, look: impl FnOnce() -> T) -> Result<T> {
+    if user.uid == 0 {
+        return Ok(look());
+    }
+    let groups: Vec<Gid> = user.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
+    match set_thread_groups(&groups) {
+        Ok(()) | Err(Errno::PERM | Errno::INVAL) => (), // told by `assume`, which has to set the same
+        Err(errno) => return Err(Error::call("setgroups", errno)),
+    }
+    // Leaving fsuid 0 takes the capabilities over files along, and coming back returns them: capabilities(7).
+    let gid = nix::unistd::setfsgid(user.gid.into());
+    let uid = nix::unistd::setfsuid(user.uid.into());
+    let seen = look();
+    nix::unistd::setfsuid(uid);
+    nix::unistd::setfsgid(gid);
+    Ok(seen)
+}

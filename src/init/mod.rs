@@ -1,0 +1,120 @@
+//! Everything between the clone and execve(2): the container's side of the story, told by one function.
+//!
+//! A step changes this process only. It never touches the state directory, a cgroup, another process or standard output.
+
+mod console;
+mod devices;
+mod identity;
+mod mounts;
+mod namespaces;
+mod paths;
+mod program;
+mod rootfs;
+mod stdio;
+
+use std::convert::Infallible;
+use std::os::fd::{AsFd, OwnedFd};
+
+use crate::error::{Context, Error, Result};
+use crate::plan::Plan;
+use crate::sources::{Sources, restore_file_limit};
+use crate::spawn::Unjoined;
+use crate::state::{self, Status};
+use crate::sync::{Step, Sync};
+use crate::{gate, hooks, sys};
+
+/// What the parent opened for the child.
+#[derive(Debug)]
+pub struct Inherited {
+    /// Copies of the host's mounts; `None` where only the child's own user namespace gives the right to make them.
+    pub sources: Option<Sources>,
+    /// The listening end of the gate.
+    pub gate: OwnedFd,
+    /// The connected socket of `--console-socket`.
+    pub console_socket: Option<OwnedFd>,
+}
+
+/// Who hears of a failure.
+enum Audience {
+    /// `create`, as long as it waits.
+    Parent(Sync),
+    /// Nobody, in between.
+    Nobody,
+    /// `start`, from the moment it opened the gate.
+    Starter(OwnedFd),
+}
+
+/// Runs the container's init in a process that was just born. Returns its exit status when it failed, and whoever waits was
+/// told why.
+pub fn run(plan: &Plan, inherited: Inherited, unjoined: Unjoined, parent: Sync) -> u8 {
+    let mut audience = Audience::Parent(parent);
+    let error = match init(plan, inherited, unjoined, &mut audience) {
+        Ok(never) => match never {},
+        Err(error) => error,
+    };
+    match &audience {
+        Audience::Parent(parent) => parent.fault(&error),
+        Audience::Nobody => tracing::debug!("nobody hears of this: {error}"),
+        Audience::Starter(caller) => gate::report(caller.as_fd(), &error),
+    }
+    1
+}
+
+/// The line from the clone to the program.
+fn init(plan: &Plan, inherited: Inherited, unjoined: Unjoined, audience: &mut Audience) -> Result<Infallible> {
+    let Audience::Parent(parent) = &*audience else { return Err(Error::new("there is no parent to talk to")) };
+    let Inherited { sources, gate, console_socket } = inherited;
+
+    namespaces::enter(plan, unjoined, parent)?;
+    let sources = sources.map_or_else(|| Sources::open(plan), Ok)?;
+    let root = rootfs::attach(plan, sources.root)?;
+    mounts::attach(plan, &root, sources.mounts)?;
+    devices::make(plan, &root, sources.devices)?;
+    restore_file_limit(sources.file_limit)?;
+    let terminal = console::open(plan, &root)?;
+    hooks::run(&plan.hooks.create_container, &this(plan, Status::Creating), None)?;
+    namespaces::set_names(plan)?;
+    namespaces::set_parameters(plan)?;
+    rootfs::enter(plan, &root)?;
+    paths::protect(plan, &root, sources.null)?;
+    rootfs::make_readonly(plan, &root)?;
+    console::hand_over(terminal, console_socket, parent)?;
+    stdio::prepare(plan, &root)?;
+    identity::join_keyring(plan)?;
+    let program = program::find(plan, &root)?;
+    tell_and_wait(parent, Step::Ready, Step::Saved)?;
+
+    drop(root);
+    wait_at_gate(plan, &gate, audience)?;
+    hooks::run(&plan.hooks.start_container, &this(plan, Status::Created), Some(&plan.process.env))?;
+    identity::assume(plan)?;
+    program.execute()
+}
+
+/// Says a step to the parent and waits for its answer. Without the parent there is nobody to become a container for.
+fn tell_and_wait(parent: &Sync, step: Step, answer: Step) -> Result<()> {
+    parent.tell(step)?;
+    wait(parent, answer)
+}
+
+/// Waits for the parent's step.
+fn wait(parent: &Sync, step: Step) -> Result<()> {
+    match parent.wait_for(step)? {
+        Ok(_) => Ok(()),
+        Err(_gone) => sys::exit_now(1),
+    }
+}
+
+/// Closes everything of the host's (rule R4: a created container may be looked at by others in its pid namespace), and waits.
+fn wait_at_gate(plan: &Plan, gate: &OwnedFd, audience: &mut Audience) -> Result<()> {
+    *audience = Audience::Nobody;
+    sys::close_all_but(3 + plan.preserve_fds, gate).call("close_range")?;
+    *audience = Audience::Starter(gate::wait(gate.as_fd())?);
+    Ok(())
+}
+
+/// This container as its hooks see it.
+fn this(plan: &Plan, status: Status) -> Vec<u8> {
+    let pid = rustix::process::getpid().as_raw_nonzero().get();
+    state::for_hooks(&plan.id, &plan.bundle, &plan.annotations, status, pid)
+}

@@ -1,0 +1,177 @@
+//! The config's mounts. Each is made or copied while it is attached nowhere, gets its attributes there, and is put on its
+//! target by two descriptors. No path of the container's is ever handed to a mount call (rule R1).
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{FileType, fstat, fstatfs};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string,
+    fsmount, fsopen, move_mount,
+};
+
+use super::rootfs::propagate;
+use crate::error::{Annotate, Context, Error, Result};
+use crate::inside::{Inside, Make};
+use crate::plan::{FsOption, Mount, MountSource, Plan, ProcTarget};
+use crate::sys::{MountAttr, mount_setattr};
+
+const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+
+/// Mounts everything, in the config's order.
+pub(super) fn attach(plan: &Plan, root: &Inside, sources: Vec<Option<OwnedFd>>) -> Result<()> {
+    for (mount, source) in plan.mounts.iter().zip(sources) {
+        attach_one(mount, root, source)
+            .doing(|| format!("mount {:?}", mount.target.display().to_string()))
+            .field_with(|| mount.field.clone())?;
+    }
+    Ok(())
+}
+
+fn attach_one(mount: &Mount, root: &Inside, source: Option<OwnedFd>) -> Result<()> {
+    match (&mount.source, source) {
+        (MountSource::Remount, _) => {
+            let target = root.find(&mount.target).call("openat2")?;
+            set_attributes(mount, target.as_fd())
+        }
+        (MountSource::Filesystem { fstype, source, options }, _) => {
+            let target = target(mount, root, Make::Dir)?;
+            let made = make(mount, fstype, source, options, target.as_fd())?;
+            mount.propagation.iter().try_for_each(|p| propagate(made.as_fd(), *p))?;
+            put(made.as_fd(), target.as_fd())
+        }
+        (_, Some(source)) => {
+            set_attributes(mount, source.as_fd())?;
+            let is_dir = FileType::from_raw_mode(fstat(&source).call("fstat")?.st_mode) == FileType::Directory;
+            let target = target(mount, root, if is_dir { Make::Dir } else { Make::File })?;
+            put(source.as_fd(), target.as_fd())
+        }
+        (_, None) => Err(Error::new("its source was not opened")),
+    }
+}
+
+/// Puts a detached mount on its target.
+pub(super) fn put(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(mount, "", target, "", flags).map_err(|errno| {
+        let error = Error::call("move_mount", errno);
+        if errno == Errno::NOTDIR {
+            error.hint("one of source and target is a directory, and the other isn't")
+        } else {
+            error
+        }
+    })
+}
+
+/// Finds the target, and makes it where it is missing. What must not be hidden is checked on what was found, not on the path.
+fn target(mount: &Mount, root: &Inside, make: Make) -> Result<OwnedFd> {
+    if mount.proc == ProcTarget::Refused {
+        let found = root.find_or_make(&mount.target, make)?;
+        return if is_proc(found.as_fd())? { Err(crate::plan::inside_proc(&mount.target)) } else { Ok(found) };
+    }
+    match root.find_without_links(&mount.target) {
+        Err(Errno::NOENT) => {
+            let made = root.find_or_make(&mount.target, make)?;
+            // Made just now, and so without links; a link that somebody put there meanwhile is found out here.
+            drop(made);
+            root.find_without_links(&mount.target).map_err(|errno| not_ordinary(mount, errno))
+        }
+        found => found.map_err(|errno| not_ordinary(mount, errno)),
+    }
+    .and_then(|found| check_ordinary(mount, found))
+}
+
+fn check_ordinary(mount: &Mount, found: OwnedFd) -> Result<OwnedFd> {
+    let is_dir = FileType::from_raw_mode(fstat(&found).call("fstat")?.st_mode) == FileType::Directory;
+    if mount.proc != ProcTarget::Allowed && !is_dir { Err(not_ordinary(mount, Errno::NOTDIR)) } else { Ok(found) }
+}
+
+/// CVE-2019-19921: a symbolic link in its place would put procfs elsewhere, and leave an attacker's files where it belongs.
+fn not_ordinary(mount: &Mount, errno: Errno) -> Error {
+    let target = mount.target.display();
+    Error::call("openat2", errno)
+        .doing(format!("{target} must be mounted on an ordinary directory, reached without links"))
+}
+
+fn is_proc(target: BorrowedFd<'_>) -> Result<bool> {
+    Ok(fstatfs(target).call("fstatfs")?.f_type == PROC_SUPER_MAGIC)
+}
+
+/// A new file system, attached nowhere.
+fn make(mount: &Mount, fstype: &str, source: &str, options: &[FsOption], target: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let fs = fsopen(fstype, FsOpenFlags::FSOPEN_CLOEXEC).map_err(|errno| {
+        let error = Error::call("fsopen", errno);
+        if errno == Errno::NODEV {
+            error.hint(format!("this kernel doesn't know the file system {fstype:?}"))
+        } else {
+            error
+        }
+    })?;
+    if !source.is_empty() {
+        fsconfig_set_string(&fs, "source", source).call("fsconfig").doing(|| format!("source {source:?}"))?;
+    }
+    if fstype == "tmpfs" && !options.iter().any(|option| matches!(option, FsOption::Pair(key, _) if key == "mode")) {
+        // As runc: what was there before keeps its permissions.
+        let mode = format!("{:o}", fstat(target).call("fstat")?.st_mode & 0o7777);
+        fsconfig_set_string(&fs, "mode", &mode).call("fsconfig")?;
+    }
+    for option in options {
+        configure(fs.as_fd(), option)?;
+    }
+    fsconfig_create(&fs).map_err(|errno| create_error(fs.as_fd(), fstype, errno))?;
+    let attr = u32::try_from(mount.attr.set).map_err(|_| Error::new("an attribute that fsmount doesn't take"))?;
+    let made = fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::from_bits_retain(attr)).call("fsmount")?;
+    if mount.recursive_attr != MountAttr::default() {
+        mount_setattr(made.as_fd(), true, mount.recursive_attr).call("mount_setattr")?;
+    }
+    Ok(made)
+}
+
+fn configure(fs: BorrowedFd<'_>, option: &FsOption) -> Result<()> {
+    let (result, text) = match option {
+        FsOption::Flag(key) => (fsconfig_set_flag(fs, key.as_str()), key.clone()),
+        FsOption::Pair(key, value) => (fsconfig_set_string(fs, key.as_str(), value.as_str()), format!("{key}={value}")),
+    };
+    result.map_err(|errno| with_kernels_words(fs, Error::call("fsconfig", errno).doing(format!("option {text:?}"))))
+}
+
+fn create_error(fs: BorrowedFd<'_>, fstype: &str, errno: Errno) -> Error {
+    let error = Error::call("fsconfig", errno).doing(format!("make a {fstype} file system"));
+    match (fstype, errno) {
+        ("sysfs", Errno::PERM) => {
+            error.hint("sysfs needs a network namespace that belongs to the container's user namespace")
+        }
+        ("proc", Errno::PERM) => {
+            error.hint("proc needs a pid namespace that belongs to the container's user namespace")
+        }
+        _ => with_kernels_words(fs, error),
+    }
+}
+
+/// The kernel says on the descriptor what it didn't like.
+fn with_kernels_words(fs: BorrowedFd<'_>, error: Error) -> Error {
+    let mut line = [0; 1024];
+    match rustix::io::read(fs, &mut line) {
+        Ok(length) => error.hint(String::from_utf8_lossy(&line[..length]).trim().trim_start_matches("e ").to_owned()),
+        Err(_) => error,
+    }
+}
+
+/// Attributes and propagation of a copied mount.
+fn set_attributes(mount: &Mount, fd: BorrowedFd<'_>) -> Result<()> {
+    mount.propagation.iter().try_for_each(|propagation| propagate(fd, *propagation))?;
+    for (attr, recursive) in [(mount.attr, false), (mount.recursive_attr, true)] {
+        if attr != MountAttr::default() {
+            mount_setattr(fd, recursive, attr).map_err(locked)?;
+        }
+    }
+    Ok(())
+}
+
+fn locked(errno: Errno) -> Error {
+    let error = Error::call("mount_setattr", errno);
+    if errno == Errno::PERM {
+        return error.hint("a user namespace can't lift what the host's mount forbids");
+    }
+    error
+}

@@ -1,0 +1,103 @@
+//! The container's namespaces, from inside: ids, names, parameters.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use rustix::system::{setdomainname, sethostname};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::{identity, tell_and_wait, wait};
+use crate::error::{Annotate, Context, Error, Result};
+use crate::inside::{open_in_proc, private_proc};
+use crate::plan::{Kind, Namespaces, Plan, Sysctl};
+use crate::spawn::{self, Unjoined, join_error, link_type};
+use crate::sync::{Step, Sync};
+
+/// Enters what the clone did not bring, and waits for what only the parent can do.
+pub(super) fn enter(plan: &Plan, unjoined: Unjoined, parent: &Sync) -> Result<()> {
+    if plan.ids.is_some() {
+        wait(parent, Step::IdsMapped)?;
+        identity::become_root()?;
+    }
+    if let Some(user) = unjoined.user {
+        join_user(plan, &user, &unjoined.others, parent)?;
+    }
+    // From here on the process may be seen by others in its pid namespace (rule R4, CVE-2016-9962).
+    prctl::set_dumpable(false)
+        .map_err(|errno| Error::call("prctl(PR_SET_DUMPABLE)", Errno::from_raw_os_error(errno)))?;
+    rustix::process::setsid().call("setsid")?;
+    if let Some(mount) = unjoined.mount {
+        join(&plan.namespaces, Kind::Mount, &mount)?;
+    }
+    if plan.namespaces.is_new(Kind::Cgroup) {
+        // Only now: its root is the cgroup that the process sits in.
+        unshare(Kind::Cgroup.bit())?;
+    }
+    if plan.hooks.create_runtime.is_empty() {
+        return Ok(());
+    }
+    tell_and_wait(parent, Step::Namespaces, Step::HooksDone)
+}
+
+/// Joins the user namespace first: it gives the rights over all that belong to it, and new ones then belong to it too.
+fn join_user(plan: &Plan, user: &OwnedFd, others: &[(crate::plan::Joined, OwnedFd)], parent: &Sync) -> Result<()> {
+    join(&plan.namespaces, Kind::User, user)?;
+    for (joined, file) in others {
+        setns(file, joined.kind).map_err(|errno| join_error(joined, errno).field(&joined.field))?;
+    }
+    identity::become_root()?;
+    unshare(plan.namespaces.new_bits() & !(Kind::Pid.bit() | Kind::Cgroup.bit()))?;
+    if spawn::is_replaced(&plan.namespaces) {
+        spawn::replace(parent)?;
+    }
+    Ok(())
+}
+
+fn join(namespaces: &Namespaces, kind: Kind, file: &OwnedFd) -> Result<()> {
+    let Some(joined) = namespaces.joined(kind) else { return Ok(()) };
+    setns(file, kind).map_err(|errno| join_error(joined, errno).field(&joined.field))
+}
+
+fn setns(file: &OwnedFd, kind: Kind) -> Result<(), Errno> {
+    let kind: LinkNameSpaceType = link_type(kind);
+    move_into_link_name_space(file.as_fd(), Some(kind))
+}
+
+fn unshare(bits: u64) -> Result<()> {
+    crate::sys::unshare(bits).call("unshare").doing(|| "make the container's namespaces").field("linux.namespaces")
+}
+
+/// Host and domain name.
+pub(super) fn set_names(plan: &Plan) -> Result<()> {
+    if let Some(name) = &plan.hostname {
+        sethostname(name.as_bytes()).call("sethostname").field("hostname")?;
+    }
+    if let Some(name) = &plan.domainname {
+        setdomainname(name.as_bytes()).call("setdomainname").field("domainname")?;
+    }
+    Ok(())
+}
+
+/// Kernel parameters, through a procfs that nothing is mounted over (rule R2, CVE-2025-52881).
+pub(super) fn set_parameters(plan: &Plan) -> Result<()> {
+    if plan.sysctls.is_empty() {
+        return Ok(());
+    }
+    let proc = private_proc().doing(|| "open a procfs of one's own").field("linux.sysctl")?;
+    plan.sysctls.iter().try_for_each(|sysctl| set_parameter(&proc, sysctl).field(&sysctl.field))
+}
+
+fn set_parameter(proc: &OwnedFd, sysctl: &Sysctl) -> Result<()> {
+    let path = Path::new("sys").join(&sysctl.path);
+    let file = open_in_proc(proc.as_fd(), &path, OFlags::WRONLY).map_err(|errno| {
+        let error = Error::call("open", errno).doing(format!("/proc/{}", path.display()));
+        if errno == Errno::NOENT {
+            error.hint("this kernel doesn't have the parameter, or not in this namespace")
+        } else {
+            error
+        }
+    })?;
+    rustix::io::write(&file, sysctl.value.as_bytes()).call("write").doing(|| format!("{:?}", sysctl.value)).map(drop)
+}

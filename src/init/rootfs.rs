@@ -1,0 +1,78 @@
+//! The container's root: attached, entered, closed behind.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{CWD, Mode, OFlags, open};
+use rustix::io::Errno;
+use rustix::mount::{MoveMountFlags, UnmountFlags, move_mount, unmount};
+use rustix::process::{chdir, chroot, fchdir, pivot_root};
+
+use crate::error::{Annotate, Context, Error, Result};
+use crate::inside::Inside;
+use crate::plan::{Plan, Propagation};
+use crate::sys::{MountAttr, mount_setattr};
+
+const SLAVE: Propagation = Propagation { kind: libc::MS_SLAVE, recursive: true };
+
+/// Attaches the copy of the root file system where this process can look paths up in it.
+///
+/// It goes on top of `/`, not on its own directory: a process in a user namespace may not even see that.
+pub(super) fn attach(plan: &Plan, tree: OwnedFd) -> Result<Inside> {
+    // Nothing that is mounted or unmounted here may reach the host.
+    let old_root = open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).call("open")?;
+    propagate(old_root.as_fd(), SLAVE).doing(|| "part from the host's mounts")?;
+    let parted = plan.root.propagation.filter(|p| p.recursive && p.kind == libc::MS_PRIVATE).unwrap_or(SLAVE);
+    propagate(tree.as_fd(), parted).field("linux.rootfsPropagation")?;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    move_mount(&tree, "", CWD, "/", flags)
+        .call("move_mount")
+        .doing(|| "attach the root file system")
+        .field("root.path")?;
+    rustix::process::umask(Mode::empty());
+    Ok(Inside::new(tree))
+}
+
+/// Makes the container's root this process's, and leaves nothing of the old one.
+pub(super) fn enter(plan: &Plan, root: &Inside) -> Result<()> {
+    fchdir(root.root()).call("fchdir")?;
+    if plan.root.no_pivot {
+        chroot(".").call("chroot")?;
+    } else {
+        // The old root ends up on top of the new one, at the same place, and is taken off from there: pivot_root(2), NOTES.
+        pivot_root(".", ".").map_err(pivot_error)?;
+        unmount(".", UnmountFlags::DETACH).call("umount2").doing(|| "leave the host's root")?;
+    }
+    chdir("/").call("chdir")?;
+    plan.root
+        .propagation
+        .map_or(Ok(()), |propagation| propagate(root.root(), propagation).field("linux.rootfsPropagation"))
+}
+
+fn pivot_error(errno: Errno) -> Error {
+    let error = Error::call("pivot_root", errno).field("root.path");
+    if errno == Errno::INVAL {
+        return error.hint("the host's root may be an initramfs, which can't be pivoted away from: use --no-pivot");
+    }
+    error
+}
+
+/// `root.readonly`, and mounts that had to stay writable until everything on them was made.
+pub(super) fn make_readonly(plan: &Plan, root: &Inside) -> Result<()> {
+    let readonly = MountAttr { set: libc::MOUNT_ATTR_RDONLY, ..MountAttr::default() };
+    for mount in plan.mounts.iter().filter(|mount| mount.late_readonly) {
+        let target = root.find(&mount.target).call("openat2").field(&mount.field)?;
+        mount_setattr(target.as_fd(), false, readonly).call("mount_setattr").field(&mount.field)?;
+    }
+    if plan.root.readonly {
+        mount_setattr(root.root(), false, readonly).call("mount_setattr").field("root.readonly")?;
+    }
+    Ok(())
+}
+
+/// Changes how mounts travel between `mount` and its peers.
+pub(super) fn propagate(mount: BorrowedFd<'_>, propagation: Propagation) -> Result<()> {
+    let attr = MountAttr { propagation: propagation.kind, ..MountAttr::default() };
+    mount_setattr(mount, propagation.recursive, attr).call("mount_setattr").map_err(|error| {
+        if error.errno() == Some(Errno::NOSYS) { error.hint("Orlop needs Linux 5.14 or newer") } else { error }
+    })
+}

@@ -1,0 +1,135 @@
+//! `orlop list`: every container below the state root.
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use crate::error::{Annotate, Context, Error, Result};
+use crate::state::{Shown, State};
+use crate::table;
+
+/// How `list` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// Columns for people.
+    #[default]
+    Table,
+    /// One line of JSON, `null` for no container, as runc.
+    Json,
+}
+
+/// The text that `orlop list` prints. A container that can't be read is reported on standard error, and left out.
+///
+/// # Errors
+/// When `root` can't be read; a default root that isn't there has no containers.
+pub fn list(root: &Path, format: Format, quiet: bool, explicit_root: bool) -> Result<String> {
+    let all = read(root, explicit_root)?;
+    if quiet {
+        return Ok(all.iter().flat_map(|shown| [shown.id.as_str(), "\n"]).collect());
+    }
+    match format {
+        Format::Table => Ok(as_table(&all)),
+        Format::Json if all.is_empty() => Ok("null\n".into()),
+        Format::Json => {
+            let text = serde_json::to_string(&all).map_err(|error| Error::new(error.to_string()))?;
+            Ok(text + "\n")
+        }
+    }
+}
+
+fn read(root: &Path, explicit_root: bool) -> Result<Vec<Shown>> {
+    let entries = match fs::read_dir(root) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !explicit_root => return Ok(Vec::new()),
+        entries => entries.call("open").doing(|| format!("state root {}", root.display()))?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.call("read")?;
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort_unstable();
+    let mut owners = Owners::default();
+    Ok(names.iter().filter_map(|name| show(root, name, &mut owners)).collect())
+}
+
+fn show(root: &Path, name: &str, owners: &mut Owners) -> Option<Shown> {
+    match State::open(root, name).and_then(|state| Shown::of(&state)) {
+        Ok(mut shown) => {
+            shown.owner = fs::metadata(root.join(name)).map(|dir| owners.name(dir.uid())).unwrap_or_default();
+            Some(shown)
+        }
+        Err(error) if error.to_string() == crate::state::DOES_NOT_EXIST => None, // deleted since the directory was read
+        Err(error) => {
+            crate::log::say(&format!("load container {name}: {error}\n"));
+            None
+        }
+    }
+}
+
+fn as_table(all: &[Shown]) -> String {
+    let row = |shown: &Shown| {
+        vec![
+            shown.id.clone(),
+            shown.pid.to_string(),
+            shown.status.to_string(),
+            shown.bundle.display().to_string(),
+            shown.created.clone(),
+            shown.owner.clone(),
+        ]
+    };
+    let rows: Vec<_> = all.iter().map(row).collect();
+    table::render(&["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"], &rows)
+}
+
+/// User names by id, from the host's passwd, read once. A static program has no name service to ask.
+#[derive(Default)]
+struct Owners {
+    names: Option<HashMap<u32, String>>,
+}
+
+impl Owners {
+    fn name(&mut self, uid: u32) -> String {
+        let names =
+            self.names.get_or_insert_with(|| parse_passwd(&fs::read_to_string("/etc/passwd").unwrap_or_default()));
+        names.get(&uid).cloned().unwrap_or_else(|| format!("#{uid}"))
+    }
+}
+
+fn parse_passwd(text: &str) -> HashMap<u32, String> {
+    let entry = |line: &str| {
+        let mut fields = line.split(':');
+        let name = fields.next()?.to_owned();
+        Some((fields.nth(1)?.parse().ok()?, name))
+    };
+    let mut names = HashMap::new();
+    for (uid, name) in text.lines().filter_map(entry) {
+        names.entry(uid).or_insert(name);
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_name_of_a_user_counts() {
+        let names = parse_passwd("root:x:0:0:root:/root:/bin/sh\nbroken\ntoor:x:0:0::/:\nme:x:1000:1000::/:\n");
+        assert_eq!(names[&0], "root");
+        assert_eq!(names[&1000], "me");
+        assert_eq!(names.len(), 2);
+    }
+
+    #[test]
+    fn no_container_is_null_and_a_missing_root_is_an_error_only_when_it_was_named() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(list(root.path(), Format::Json, false, true).unwrap(), "null\n");
+        assert_eq!(list(root.path(), Format::Table, true, true).unwrap(), "");
+        let missing = root.path().join("missing");
+        assert_eq!(list(&missing, Format::Json, false, false).unwrap(), "null\n");
+        assert!(list(&missing, Format::Json, false, true).unwrap_err().to_string().contains("missing"));
+    }
+}

@@ -1,0 +1,242 @@
+//! The plan: what will happen, as plain and complete data. Everything that can be refused is refused before this is made.
+//!
+//! Pure: reads no file and makes no system call; what it needs to know of the machine comes in as [`Host`].
+
+mod cgroup;
+mod devices;
+pub mod mount_options;
+mod mounts;
+mod namespaces;
+mod process;
+mod sysctl;
+mod unsupported;
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::path::PathBuf;
+
+use oci_spec::runtime::Spec;
+
+use crate::bundle::Bundle;
+use crate::error::{Error, Result};
+use crate::host::Host;
+
+pub use cgroup::CgroupPlan;
+pub use devices::{Device, DeviceKind, Devices};
+pub use mounts::{FsOption, Mount, MountSource, ProcTarget, Propagation, inside_proc};
+pub use namespaces::{IdMap, IdMaps, Joined, Kind, Namespaces};
+pub use process::{Capabilities, Process, Rlimit, Terminal, User};
+pub use sysctl::Sysctl;
+
+/// What the caller of `create` asks for beside the bundle.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// The container's id.
+    pub id: String,
+    /// `--no-pivot`: chroot instead of `pivot_root`, for a root on an initramfs.
+    pub no_pivot: bool,
+    /// `--no-new-keyring`: keep the caller's session keyring.
+    pub no_new_keyring: bool,
+    /// `--preserve-fds`: how many descriptors from 3 on the container's process inherits.
+    pub preserve_fds: u32,
+    /// `--systemd-cgroup`: let systemd make the cgroup.
+    pub systemd_cgroup: bool,
+}
+
+/// A container, decided in full.
+#[derive(Debug)]
+pub struct Plan {
+    /// The container's id, a plain name.
+    pub id: String,
+    /// The bundle's directory, absolute.
+    pub bundle: PathBuf,
+    /// The config's annotations, passed through to `state` and to hooks.
+    pub annotations: BTreeMap<String, String>,
+    /// Which namespaces are made, and which are joined.
+    pub namespaces: Namespaces,
+    /// The mappings of a new user namespace.
+    pub ids: Option<IdMaps>,
+    /// The root file system.
+    pub root: Root,
+    /// What is mounted, in order.
+    pub mounts: Vec<Mount>,
+    /// What `/dev` is given; `None` where a bind mount brings a `/dev` of its own.
+    pub devices: Option<Devices>,
+    /// Paths that are hidden behind an empty file or directory.
+    pub masked_paths: Vec<PathBuf>,
+    /// Paths that are made read-only.
+    pub readonly_paths: Vec<PathBuf>,
+    /// The name in the UTS namespace.
+    pub hostname: Option<String>,
+    /// The NIS domain name in the UTS namespace.
+    pub domainname: Option<String>,
+    /// Kernel parameters of the container's namespaces.
+    pub sysctls: Vec<Sysctl>,
+    /// The program and what it runs as.
+    pub process: Process,
+    /// Programs to run at points of the life cycle.
+    pub hooks: Hooks,
+    /// Where in the cgroup hierarchy, and under which rules.
+    pub cgroup: CgroupPlan,
+    /// The name of a session keyring of its own.
+    pub keyring: Option<CString>,
+    /// How many descriptors from 3 on are inherited.
+    pub preserve_fds: u32,
+}
+
+/// The container's root.
+#[derive(Debug)]
+pub struct Root {
+    /// Absolute, without symbolic links.
+    pub path: PathBuf,
+    /// Whether the root mount itself is read-only.
+    pub readonly: bool,
+    /// `linux.rootfsPropagation`, applied to the container's `/` when it is one.
+    pub propagation: Option<Propagation>,
+    /// Whether to chroot instead of `pivot_root`.
+    pub no_pivot: bool,
+}
+
+/// One program of `hooks`.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Hook {
+    /// Its place in the config, `hooks.prestart[0]`.
+    pub field: String,
+    /// The executable.
+    pub path: PathBuf,
+    /// Arguments from argv\[0\] on; empty means the path alone.
+    pub args: Vec<String>,
+    /// Environment, where the config gives one.
+    pub env: Option<Vec<String>>,
+    /// Seconds after which it is killed and has failed.
+    pub timeout: Option<u64>,
+}
+
+/// The programs that run at points of the life cycle, each list in its order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Hooks {
+    /// In the runtime's namespaces, before the root is changed: `prestart`, then `createRuntime`.
+    pub create_runtime: Vec<Hook>,
+    /// In the container's namespaces, before the root is changed.
+    pub create_container: Vec<Hook>,
+    /// In the container, before the program.
+    pub start_container: Vec<Hook>,
+    /// In the runtime's namespaces, after the program was executed.
+    pub poststart: Vec<Hook>,
+    /// In the runtime's namespaces, after the container is gone.
+    pub poststop: Vec<Hook>,
+}
+
+impl Plan {
+    /// Decides everything about the container that `bundle` describes.
+    ///
+    /// # Errors
+    /// Names the field of the config that can't be honoured, and why.
+    pub fn new(bundle: &Bundle, request: &Request, host: &Host) -> Result<Self> {
+        let spec = &bundle.spec;
+        unsupported::refuse(spec)?;
+        let namespaces = Namespaces::new(spec)?;
+        let mounts = mounts::plan(spec, &bundle.dir, &namespaces)?;
+        Ok(Self {
+            id: request.id.clone(),
+            annotations: spec.annotations().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),
+            ids: IdMaps::new(spec, &namespaces),
+            root: root(bundle, request)?,
+            devices: devices::plan(spec, &mounts)?,
+            masked_paths: paths(spec, |linux| linux.masked_paths().as_ref()),
+            readonly_paths: paths(spec, |linux| linux.readonly_paths().as_ref()),
+            hostname: spec.hostname().clone().filter(|name| !name.is_empty()),
+            domainname: spec.domainname().clone().filter(|name| !name.is_empty()),
+            sysctls: sysctl::plan(spec, &namespaces)?,
+            process: Process::new(spec)?,
+            hooks: hooks(spec),
+            cgroup: CgroupPlan::new(spec, request, &namespaces, host)?,
+            keyring: keyring(request)?,
+            preserve_fds: request.preserve_fds,
+            bundle: bundle.dir.clone(),
+            namespaces,
+            mounts,
+        })
+    }
+}
+
+fn root(bundle: &Bundle, request: &Request) -> Result<Root> {
+    let linux = bundle.spec.linux().as_ref();
+    let word = linux.and_then(|linux| linux.rootfs_propagation().as_ref()).filter(|word| !word.is_empty());
+    let propagation = word.map(|word| {
+        mount_options::propagation(word)
+            .ok_or_else(|| Error::new(format!("unknown propagation {word:?}")).field("linux.rootfsPropagation"))
+    });
+    Ok(Root {
+        path: bundle.rootfs.clone(),
+        readonly: bundle.spec.root().as_ref().and_then(oci_spec::runtime::Root::readonly).unwrap_or(false),
+        propagation: propagation.transpose()?,
+        no_pivot: request.no_pivot,
+    })
+}
+
+fn paths<'a>(spec: &'a Spec, list: impl Fn(&'a oci_spec::runtime::Linux) -> Option<&'a Vec<String>>) -> Vec<PathBuf> {
+    spec.linux().as_ref().and_then(list).into_iter().flatten().map(PathBuf::from).collect()
+}
+
+/// As runc calls it, so that tools which look for it find it.
+fn keyring(request: &Request) -> Result<Option<CString>> {
+    if request.no_new_keyring {
+        return Ok(None);
+    }
+    CString::new(format!("_ses.{}", request.id)).map(Some).map_err(|_| Error::new("the id contains a NUL byte"))
+}
+
+fn hooks(spec: &Spec) -> Hooks {
+    let Some(hooks) = spec.hooks() else { return Hooks::default() };
+    #[allow(deprecated)] // prestart is deprecated, and Docker sends it with every container
+    let mut create_runtime = hook_list("prestart", hooks.prestart().as_deref());
+    create_runtime.extend(hook_list("createRuntime", hooks.create_runtime().as_deref()));
+    Hooks {
+        create_runtime,
+        create_container: hook_list("createContainer", hooks.create_container().as_deref()),
+        start_container: hook_list("startContainer", hooks.start_container().as_deref()),
+        poststart: hook_list("poststart", hooks.poststart().as_deref()),
+        poststop: hook_list("poststop", hooks.poststop().as_deref()),
+    }
+}
+
+fn hook_list(kind: &str, hooks: Option<&[oci_spec::runtime::Hook]>) -> Vec<Hook> {
+    let one = |(i, hook): (usize, &oci_spec::runtime::Hook)| Hook {
+        field: format!("hooks.{kind}[{i}]"),
+        path: hook.path().clone(),
+        args: hook.args().clone().unwrap_or_default(),
+        env: hook.env().clone(),
+        timeout: hook.timeout().and_then(|seconds| u64::try_from(seconds).ok()),
+    };
+    hooks.unwrap_or_default().iter().enumerate().map(one).collect()
+}
+
+/// Whether `name` can be a container's id: it becomes a directory's name and a cgroup's.
+///
+/// # Errors
+/// runc's text, for the callers that look for it.
+pub fn check_id(name: &str) -> Result<()> {
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+.-".contains(&b));
+    if plain && !name.is_empty() && name != "." && name != ".." && name.len() <= 255 {
+        return Ok(());
+    }
+    Err(Error::new("invalid container ID format")
+        .hint(format!("{name:?}: an id has letters, digits and _ + . - only, 1 to 255 of them, and is not . or ..")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_plain_names() {
+        for good in ["a", "web-1", "a_b+c.d", "-x", "...", &"x".repeat(255)] {
+            assert!(check_id(good).is_ok(), "{good}");
+        }
+        for bad in ["", ".", "..", "a/b", "a b", "ä", "a\0", "a\n", &"x".repeat(256)] {
+            let error = check_id(bad).unwrap_err().to_string();
+            assert!(error.starts_with("invalid container ID format"), "{error}");
+        }
+    }
+}

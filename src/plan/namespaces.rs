@@ -1,0 +1,219 @@
+//! Which namespaces are made, which are joined, and how ids are mapped.
+
+use std::path::PathBuf;
+
+use oci_spec::runtime::{LinuxIdMapping, LinuxNamespaceType, Spec};
+
+use crate::bundle::namespace_name;
+use crate::error::{Error, Result};
+
+/// A kind of namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Mount points.
+    Mount,
+    /// The root of what is seen of the cgroup hierarchy.
+    Cgroup,
+    /// Host and domain name.
+    Uts,
+    /// System V IPC and POSIX message queues.
+    Ipc,
+    /// User and group ids, capabilities.
+    User,
+    /// Process ids.
+    Pid,
+    /// Network devices, ports, routes.
+    Network,
+}
+
+impl Kind {
+    /// The kernel's `CLONE_NEW*` bit.
+    pub fn bit(self) -> u64 {
+        let bit = match self {
+            Self::Mount => libc::CLONE_NEWNS,
+            Self::Cgroup => libc::CLONE_NEWCGROUP,
+            Self::Uts => libc::CLONE_NEWUTS,
+            Self::Ipc => libc::CLONE_NEWIPC,
+            Self::User => libc::CLONE_NEWUSER,
+            Self::Pid => libc::CLONE_NEWPID,
+            Self::Network => libc::CLONE_NEWNET,
+        };
+        u64::from(bit.cast_unsigned())
+    }
+
+    /// Its name below `/proc/PID/ns`.
+    pub fn proc_name(self) -> &'static str {
+        match self {
+            Self::Mount => "mnt",
+            Self::Cgroup => "cgroup",
+            Self::Uts => "uts",
+            Self::Ipc => "ipc",
+            Self::User => "user",
+            Self::Pid => "pid",
+            Self::Network => "net",
+        }
+    }
+
+    /// The spec's word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mount => "mount",
+            Self::Network => "network",
+            other => other.proc_name(),
+        }
+    }
+
+    fn from_spec(kind: LinuxNamespaceType) -> Option<Self> {
+        Some(match kind {
+            LinuxNamespaceType::Mount => Self::Mount,
+            LinuxNamespaceType::Cgroup => Self::Cgroup,
+            LinuxNamespaceType::Uts => Self::Uts,
+            LinuxNamespaceType::Ipc => Self::Ipc,
+            LinuxNamespaceType::User => Self::User,
+            LinuxNamespaceType::Pid => Self::Pid,
+            LinuxNamespaceType::Network => Self::Network,
+            LinuxNamespaceType::Time => return None,
+        })
+    }
+}
+
+/// A namespace that exists already and is entered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joined {
+    /// What it is a namespace of.
+    pub kind: Kind,
+    /// A file that stands for it, `/proc/1/ns/net` or a bind mount of that.
+    pub path: PathBuf,
+    /// The path's place in the config.
+    pub field: String,
+}
+
+/// All namespaces that the container does not share with the caller.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Namespaces {
+    new: u64,
+    joined: Vec<Joined>,
+}
+
+impl Namespaces {
+    pub(super) fn new(spec: &Spec) -> Result<Self> {
+        let mut namespaces = Self::default();
+        let listed = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_deref()).unwrap_or_default();
+        for (i, namespace) in listed.iter().enumerate() {
+            let kind = Kind::from_spec(namespace.typ()).ok_or_else(|| {
+                let text = format!("{} namespaces are not supported yet", namespace_name(namespace.typ()));
+                Error::new(text).field(format!("linux.namespaces[{i}].type"))
+            })?;
+            match namespace.path().clone().filter(|path| !path.as_os_str().is_empty()) {
+                Some(path) => {
+                    namespaces.joined.push(Joined { kind, path, field: format!("linux.namespaces[{i}].path") });
+                }
+                None => namespaces.new |= kind.bit(),
+            }
+        }
+        if !namespaces.has(Kind::Mount) {
+            return Err(Error::new("needs a mount namespace: without one, the container's mounts would be the host's")
+                .field("linux.namespaces"));
+        }
+        Ok(namespaces)
+    }
+
+    /// Whether the container gets a fresh one.
+    pub fn is_new(&self, kind: Kind) -> bool {
+        self.new & kind.bit() != 0
+    }
+
+    /// The existing one that is entered.
+    pub fn joined(&self, kind: Kind) -> Option<&Joined> {
+        self.joined.iter().find(|joined| joined.kind == kind)
+    }
+
+    /// All that are entered.
+    pub fn all_joined(&self) -> &[Joined] {
+        &self.joined
+    }
+
+    /// Whether the container has one that is not the caller's.
+    pub fn has(&self, kind: Kind) -> bool {
+        self.is_new(kind) || self.joined(kind).is_some()
+    }
+
+    /// The `CLONE_NEW*` bits of all new ones.
+    pub fn new_bits(&self) -> u64 {
+        self.new
+    }
+}
+
+/// One range of ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdMap {
+    /// The first id inside.
+    pub container: u32,
+    /// The first id outside.
+    pub host: u32,
+    /// How many.
+    pub size: u32,
+}
+
+/// The mappings of a new user namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdMaps {
+    /// `linux.uidMappings`.
+    pub uids: Vec<IdMap>,
+    /// `linux.gidMappings`.
+    pub gids: Vec<IdMap>,
+}
+
+impl IdMaps {
+    pub(super) fn new(spec: &Spec, namespaces: &Namespaces) -> Option<Self> {
+        let linux = spec.linux().as_ref()?;
+        namespaces.is_new(Kind::User).then(|| Self {
+            uids: ranges(linux.uid_mappings().as_deref()),
+            gids: ranges(linux.gid_mappings().as_deref()),
+        })
+    }
+
+    /// The lines of `/proc/PID/uid_map` or `gid_map`.
+    pub fn text(ranges: &[IdMap]) -> String {
+        let lines: Vec<_> = ranges.iter().map(|r| format!("{} {} {}\n", r.container, r.host, r.size)).collect();
+        lines.concat()
+    }
+}
+
+fn ranges(mappings: Option<&[LinuxIdMapping]>) -> Vec<IdMap> {
+    let range = |m: &LinuxIdMapping| IdMap { container: m.container_id(), host: m.host_id(), size: m.size() };
+    mappings.unwrap_or_default().iter().map(range).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn plan(namespaces: &serde_json::Value) -> Result<Namespaces> {
+        let config = json!({"ociVersion": "1.3.0", "linux": {"namespaces": namespaces}});
+        Namespaces::new(&serde_json::from_value(config).unwrap())
+    }
+
+    #[test]
+    fn new_and_joined() {
+        let list = json!([{"type": "mount"}, {"type": "pid"}, {"type": "network", "path": "/run/netns/x"}, {"type": "uts", "path": ""}]);
+        let plan = plan(&list).unwrap();
+        assert!(plan.is_new(Kind::Mount) && plan.is_new(Kind::Pid) && plan.is_new(Kind::Uts));
+        assert!(!plan.is_new(Kind::Network) && plan.has(Kind::Network) && !plan.has(Kind::Ipc));
+        let joined = plan.joined(Kind::Network).unwrap();
+        assert_eq!((joined.path.to_str(), joined.field.as_str()), (Some("/run/netns/x"), "linux.namespaces[2].path"));
+    }
+
+    #[test]
+    fn a_mount_namespace_is_needed() {
+        let error = plan(&json!([{"type": "pid"}])).unwrap_err().to_string();
+        assert!(error.starts_with("linux.namespaces: needs a mount namespace"), "{error}");
+    }
+
+    #[test]
+    fn a_map_is_written_line_by_line() {
+        let ranges = [IdMap { container: 0, host: 1000, size: 1 }, IdMap { container: 1, host: 100_000, size: 65536 }];
+        assert_eq!(IdMaps::text(&ranges), "0 1000 1\n1 100000 65536\n");
+    }
+}

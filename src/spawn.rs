@@ -1,0 +1,318 @@
+//! The only place where a container's process is born: enter the namespaces that exist, clone, return.
+//!
+//! The parent joins the namespaces named by path itself, with the privileges that it has, makes one clone3(2) with the
+//! new ones, and goes home. Two kinds can't be joined and left again, and are entered by the child (`init::namespaces`):
+//! a user namespace, because there is no way back from it, and a mount namespace, because it would take the parent's root.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, waitid};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::error::{Annotate, Context, Error, Result};
+use crate::plan::{IdMap, IdMaps, Joined, Kind, Namespaces, Plan};
+use crate::sync::{Received, Step, Sync};
+use crate::sys::{CloneFlags, Cloned, clone3, exit_now};
+
+/// A container's init, not yet let go: killed when dropped.
+#[derive(Debug)]
+pub struct Child {
+    /// In the runtime's pid namespace.
+    pub pid: Pid,
+    pidfd: OwnedFd,
+    sync: Sync,
+    released: bool,
+}
+
+/// The namespaces that the child has to enter itself.
+#[derive(Debug, Default)]
+pub struct Unjoined {
+    /// `linux.namespaces` of type user with a path.
+    pub user: Option<OwnedFd>,
+    /// `linux.namespaces` of type mount with a path.
+    pub mount: Option<OwnedFd>,
+    /// Namespaces that only the joined user namespace gives the right to join.
+    pub others: Vec<(Joined, OwnedFd)>,
+}
+
+/// Gives birth to the container's init, inside its cgroup, and runs `init` in it, which returns an exit status when it failed.
+pub fn container(
+    plan: &Plan,
+    cgroup: Option<BorrowedFd<'_>>,
+    init: impl FnOnce(Sync, Unjoined) -> u8,
+) -> Result<Child> {
+    let (parent_end, child_end) = Sync::pair()?;
+    let (home, unjoined) = Home::leave(&plan.namespaces)?;
+    match clone3(clone_flags(&plan.namespaces), cgroup) {
+        Ok(Cloned::Child) => {
+            drop(parent_end);
+            exit_now(init(child_end, unjoined))
+        }
+        Ok(Cloned::Parent(pid, pidfd)) => {
+            let child = Child { pid, pidfd, sync: parent_end, released: false };
+            home.come_back()?;
+            Ok(child)
+        }
+        Err(errno) => {
+            home.come_back()?;
+            Err(clone_error(errno))
+        }
+    }
+}
+
+/// The cgroup namespace is made by the child, once it sits in its cgroup. New namespaces that shall belong to a joined
+/// user namespace are made by the child too, after it joined.
+fn clone_flags(namespaces: &Namespaces) -> CloneFlags {
+    if namespaces.joined(Kind::User).is_some() {
+        return CloneFlags::default();
+    }
+    CloneFlags::namespaces(namespaces.new_bits() & !Kind::Cgroup.bit())
+}
+
+fn clone_error(errno: Errno) -> Error {
+    let error = Error::call("clone3", errno).doing("make the container's process");
+    match errno {
+        Errno::NOSYS => error.hint("Orlop needs Linux 5.14 or newer"),
+        Errno::AGAIN => {
+            error.hint("a limit on the number of processes is reached: pids.max of a cgroup above, or RLIMIT_NPROC")
+        }
+        Errno::NOSPC => error.hint("a limit on namespaces is reached: see /proc/sys/user/max_*_namespaces"),
+        Errno::PERM => error.hint("new namespaces need CAP_SYS_ADMIN, or a new user namespace"),
+        _ => error,
+    }
+}
+
+/// In the child: another process becomes the container's init, in a new pid namespace of the user namespace that the child
+/// has joined. The caller's own parent is its parent too. Returns in the new process only.
+pub fn replace(sync: &Sync) -> Result<()> {
+    let flags = CloneFlags::namespaces(Kind::Pid.bit()).with(CloneFlags::PARENT);
+    match clone3(flags, None).map_err(clone_error)? {
+        // The parent answers when it knows the new process, so that nothing overtakes the introduction.
+        Cloned::Child => sync.wait_for(Step::IdsMapped)?.map(drop).or_else(|_| exit_now(1)),
+        Cloned::Parent(pid, pidfd) => {
+            sync.send(Step::Replaced, pid.as_raw_nonzero().to_string().as_bytes(), Some(pidfd.as_fd()))?;
+            exit_now(0)
+        }
+    }
+}
+
+/// Whether the container's init will be the child's replacement, see [`replace`].
+pub fn is_replaced(namespaces: &Namespaces) -> bool {
+    namespaces.joined(Kind::User).is_some() && namespaces.is_new(Kind::Pid)
+}
+
+/// The way back to the namespaces that the parent left.
+struct Home {
+    left: Vec<(Kind, File)>,
+}
+
+impl Home {
+    /// Joins what can be joined and left again.
+    fn leave(namespaces: &Namespaces) -> Result<(Self, Unjoined)> {
+        let mut home = Self { left: Vec::new() };
+        let mut unjoined = Unjoined::default();
+        for joined in namespaces.all_joined() {
+            let file = open_namespace(joined).field_with(|| joined.field.clone())?;
+            let result = match joined.kind {
+                Kind::User => {
+                    unjoined.user = Some(file);
+                    Ok(())
+                }
+                Kind::Mount => {
+                    unjoined.mount = Some(file);
+                    Ok(())
+                }
+                _ => home.join(joined, file, namespaces, &mut unjoined),
+            };
+            if let Err(error) = result {
+                home.come_back()?;
+                return Err(error.field(&joined.field));
+            }
+        }
+        Ok((home, unjoined))
+    }
+
+    fn join(&mut self, joined: &Joined, file: OwnedFd, namespaces: &Namespaces, unjoined: &mut Unjoined) -> Result<()> {
+        let own = format!("/proc/self/ns/{}", joined.kind.proc_name());
+        let own = File::open(&own).call("open").doing(|| own)?;
+        match move_into_link_name_space(file.as_fd(), Some(link_type(joined.kind))) {
+            Ok(()) => {
+                self.left.push((joined.kind, own));
+                Ok(())
+            }
+            Err(Errno::PERM) if namespaces.joined(Kind::User).is_some() => {
+                unjoined.others.push((joined.clone(), file));
+                Ok(())
+            }
+            Err(errno) => Err(join_error(joined, errno)),
+        }
+    }
+
+    fn come_back(self) -> Result<()> {
+        for (kind, own) in &self.left {
+            move_into_link_name_space(own.as_fd(), Some(link_type(*kind)))
+                .call("setns")
+                .doing(|| format!("return to the runtime's own {} namespace", kind.name()))?;
+        }
+        Ok(())
+    }
+}
+
+fn open_namespace(joined: &Joined) -> Result<OwnedFd> {
+    File::open(&joined.path)
+        .call("open")
+        .map(OwnedFd::from)
+        .doing(|| format!("join {} namespace {:?}", joined.kind.name(), joined.path.display().to_string()))
+}
+
+/// Why a namespace could not be joined.
+pub fn join_error(joined: &Joined, errno: Errno) -> Error {
+    let name = joined.kind.name();
+    let error =
+        Error::call("setns", errno).doing(format!("join {name} namespace {:?}", joined.path.display().to_string()));
+    match errno {
+        Errno::INVAL => error.hint(format!("the file is no {name} namespace")),
+        Errno::PERM => error.hint("joining needs CAP_SYS_ADMIN in the user namespace that owns it"),
+        _ => error,
+    }
+}
+
+/// rustix' name for a kind of namespace.
+pub fn link_type(kind: Kind) -> LinkNameSpaceType {
+    match kind {
+        Kind::Mount => LinkNameSpaceType::Mount,
+        Kind::Cgroup => LinkNameSpaceType::ControlGroup,
+        Kind::Uts => LinkNameSpaceType::HostNameAndNISDomainName,
+        Kind::Ipc => LinkNameSpaceType::InterProcessCommunication,
+        Kind::User => LinkNameSpaceType::User,
+        Kind::Pid => LinkNameSpaceType::ProcessID,
+        Kind::Network => LinkNameSpaceType::Network,
+    }
+}
+
+impl Child {
+    /// Waits for a step of the child, and says how it died when it can't come any more.
+    pub fn wait_for(&self, step: Step) -> Result<Received> {
+        match self.sync.wait_for(step)? {
+            Ok(received) => Ok(received),
+            Err(_closed) => Err(self.death()),
+        }
+    }
+
+    /// Tells the child that a step is done. A child that died has left its reason, or its status, to be collected.
+    pub fn tell(&self, step: Step) -> Result<()> {
+        match self.sync.tell(step) {
+            Err(error) if error.errno() == Some(Errno::PIPE) => self.wait_for(Step::Ready).and(Err(error)),
+            told => told,
+        }
+    }
+
+    /// Takes over from the child that joined a user namespace: its replacement is the container's init.
+    pub fn follow_replacement(&mut self) -> Result<()> {
+        let received = self.wait_for(Step::Replaced)?;
+        let pid =
+            std::str::from_utf8(&received.payload).ok().and_then(|text| text.parse().ok()).and_then(Pid::from_raw);
+        let (Some(pid), Some(pidfd)) = (pid, received.fd) else {
+            return Err(Error::new("the container's init introduced its replacement without its pid"));
+        };
+        self.reap();
+        (self.pid, self.pidfd) = (pid, pidfd);
+        self.tell(Step::IdsMapped)
+    }
+
+    /// Writes the id maps of the child's new user namespace, and lets it go on.
+    pub fn map_ids(&self, ids: &IdMaps) -> Result<()> {
+        let privileged = rustix::process::geteuid().is_root();
+        if !privileged {
+            // The kernel lets an unprivileged user map a group only where groups can't be dropped any more.
+            self.write_proc("setgroups", "deny").field("linux.gidMappings")?;
+        }
+        self.write_map("uid_map", &ids.uids, "linux.uidMappings")?;
+        self.write_map("gid_map", &ids.gids, "linux.gidMappings")?;
+        self.tell(Step::IdsMapped)
+    }
+
+    fn write_map(&self, file: &str, ranges: &[IdMap], field: &str) -> Result<()> {
+        self.write_proc(file, &IdMaps::text(ranges))
+            .hint("at most 340 ranges that don't overlap, of ids that this user may map")
+            .field(field)
+    }
+
+    /// Sets how readily the kernel's OOM killer takes the container.
+    pub fn set_oom_score_adj(&self, value: i32) -> Result<()> {
+        self.write_proc("oom_score_adj", &value.to_string()).field("process.oomScoreAdj")
+    }
+
+    /// The host's own procfs: the container has no way to change what is seen here.
+    fn write_proc(&self, file: &str, text: &str) -> Result<()> {
+        let path = format!("/proc/{}/{file}", self.pid.as_raw_nonzero());
+        let written = File::options().write(true).open(&path).and_then(|file| {
+            // One write(2): the kernel takes a map whole or not at all.
+            rustix::io::write(&file, text.as_bytes()).map_err(Into::into)
+        });
+        written.call("write").doing(|| path).map(drop)
+    }
+
+    /// How the child died, once it is known that it did.
+    fn death(&self) -> Error {
+        let died = |how: String| Error::new(format!("the container's init {how} before the container was ready"));
+        match waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
+            Ok(Some(status)) => died(describe(&status)),
+            Ok(None) | Err(_) => died("went away".into()),
+        }
+    }
+
+    /// The container goes on without this process. What comes back is a descriptor of it, to wait for its end.
+    pub fn release(mut self) -> Result<OwnedFd> {
+        let pidfd = self.pidfd.try_clone().call("dup")?;
+        self.released = true;
+        Ok(pidfd)
+    }
+
+    /// The pid as a number.
+    pub fn raw_pid(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
+    }
+
+    fn reap(&self) {
+        let wait = || waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED);
+        while matches!(wait(), Err(Errno::INTR)) {}
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if self.released {
+            return;
+        }
+        match pidfd_send_signal(&self.pidfd, Signal::KILL) {
+            Ok(()) | Err(Errno::SRCH) => self.reap(),
+            Err(errno) => tracing::warn!("the container's init {} can't be killed: {errno}", self.pid.as_raw_nonzero()),
+        }
+    }
+}
+
+/// In words, for a sentence about a process.
+pub fn describe(status: &WaitIdStatus) -> String {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => format!("exited with status {code}"),
+        (None, Some(signal)) => format!("was killed by signal {signal}"),
+        (None, None) => "went away".into(),
+    }
+}
+
+/// Waits until the process is gone.
+pub fn wait_gone(pidfd: BorrowedFd<'_>, timeout: Option<std::time::Duration>) -> Result<bool> {
+    let timeout = timeout.and_then(|timeout| rustix::event::Timespec::try_from(timeout).ok());
+    loop {
+        let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(ready) => return Ok(ready > 0),
+            Err(Errno::INTR) => (),
+            Err(errno) => return Err(Error::call("poll", errno)),
+        }
+    }
+}

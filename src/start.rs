@@ -1,0 +1,71 @@
+//! `orlop start`: opens the gate, and says whether the program was really executed.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use crate::cgroupv2::Cgroup;
+use crate::error::{Error, Result};
+use crate::spawn::wait_gone;
+use crate::state::{self, Record, State, Status};
+use crate::{gate, hooks, sys};
+
+/// How long an init that reported a failure gets to be gone, so that nobody sees it running afterwards.
+const GOODBYE: Duration = Duration::from_secs(10);
+
+/// Starts a created container.
+///
+/// # Errors
+/// Why the program could not be executed; the container is stopped then.
+pub fn start(root: &Path, id: &str) -> Result<()> {
+    let state = State::open(root, id)?;
+    state.lock()?;
+    let record = state.load()?;
+    let (record, init) = match (state.status_locked(record.as_ref())?, record) {
+        ((Status::Created, Some(init)), Some(record)) => (record, init),
+        ((Status::Running | Status::Paused, _), _) => {
+            return Err(Error::new("cannot start an already running container"));
+        }
+        _ => return Err(Error::new("cannot start a container that has stopped")),
+    };
+    gate::open(state.dir()).map_err(|error| not_started(&record, &init, error))?;
+    gate::remove(state.dir())?;
+    after_start(&record, &init)
+}
+
+/// The init is on its way out; whoever asks for the state after this must see it gone.
+fn not_started(record: &Record, init: &OwnedFd, error: Error) -> Error {
+    if let Err(waiting) = wait_gone(init.as_fd(), Some(GOODBYE)) {
+        tracing::debug!("{waiting}");
+    }
+    if error.errno() == Some(Errno::CONNREFUSED) {
+        return Error::new("the container's init died before it could be started")
+            .hint(oom_hint(record).unwrap_or("was it killed?"));
+    }
+    match oom_hint(record) {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+fn oom_hint(record: &Record) -> Option<&'static str> {
+    let cgroup = Cgroup::open(record.cgroup.as_deref()?).ok()??;
+    (cgroup.oom_kills()? > 0).then_some("the kernel's OOM killer ended it: linux.resources.memory.limit is too low")
+}
+
+/// poststart hooks; a container whose hooks fail is stopped (runtime.md, Lifecycle).
+fn after_start(record: &Record, init: &OwnedFd) -> Result<()> {
+    if record.poststart.is_empty() {
+        return Ok(());
+    }
+    let this = state::for_hooks(&record.id, &record.bundle, &record.annotations, Status::Running, record.init.pid);
+    hooks::run(&record.poststart, &this, None).inspect_err(|_| {
+        if let Err(errno) = sys::pidfd_send_signal(init.as_fd(), libc::SIGKILL)
+            && errno != Errno::SRCH
+        {
+            tracing::warn!("the container of a failed hook can't be killed: {errno}");
+        }
+    })
+}

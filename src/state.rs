@@ -1,0 +1,503 @@
+//! The state directory: `ROOT/ID/`, with the container's record, its lock and its gate.
+//!
+//! What a record says is what was true when it was written. What is true now (created, running, paused, stopped) is asked
+//! of the kernel each time. A process is touched only through a pidfd that was checked to be the one of the record.
+//!
+//! | entry         | what it is |
+//! |---------------|------------|
+//! | the directory | 0700; flock(2) on it is the container's lock |
+//! | `state.json`  | the record, replaced atomically; missing while the container is being created |
+//! | `cgroup`      | a symbolic link to the cgroup that was made for this container, and may be killed and removed with it |
+//! | `gate`        | the socket at which a created container waits; see `gate` |
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use rustix::fs::{
+    AtFlags, FlockOperation, Mode, OFlags, flock, fstat, mkdirat, open, openat, readlinkat, symlinkat, unlinkat,
+};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use serde::{Deserialize, Serialize};
+
+use crate::cgroupv2::{Cgroup, NewCgroup};
+use crate::error::{Annotate, Context, Error, Result};
+use crate::gate;
+use crate::plan::{Hook, Kind, Plan, check_id};
+
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const RECORD: &str = "state.json";
+const CGROUP: &str = "cgroup";
+
+/// The version of the runtime-spec that Orlop implements.
+pub const OCI_VERSION: &str = "1.3.0";
+
+/// The text that callers look for.
+pub const DOES_NOT_EXIST: &str = "container does not exist";
+
+fn does_not_exist() -> Error {
+    Error::new(DOES_NOT_EXIST)
+}
+
+/// Where a container is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// `create` is at work.
+    Creating,
+    /// Waiting at the gate.
+    Created,
+    /// The program was executed.
+    Running,
+    /// As running, and frozen.
+    Paused,
+    /// Its init is gone.
+    Stopped,
+}
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Creating => "creating",
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+        })
+    }
+}
+
+/// What is remembered of a container.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// The container's id.
+    pub id: String,
+    /// Its init, as the runtime saw it.
+    pub init: Init,
+    /// The bundle's directory.
+    pub bundle: PathBuf,
+    /// The root file system.
+    pub rootfs: PathBuf,
+    /// When it was created.
+    pub created: String,
+    /// The config's annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// The directory of its cgroup.
+    pub cgroup: Option<PathBuf>,
+    /// Whether it has a pid namespace of its own, which dies with its init.
+    pub own_pid_namespace: bool,
+    /// Hooks to run once the program was executed.
+    pub poststart: Vec<Hook>,
+    /// Hooks to run once it is gone.
+    pub poststop: Vec<Hook>,
+}
+
+/// A process, told apart from all others that ever had its pid.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Init {
+    /// The pid in the runtime's pid namespace.
+    pub pid: i32,
+    /// When it started, in clock ticks since boot (`proc_pid_stat(5)`, field 22).
+    pub start_time: u64,
+    /// Which boot that was.
+    pub boot_id: String,
+}
+
+impl Init {
+    /// Describes a process that is there, a zombie at the least.
+    pub fn of(pid: Pid) -> Result<Self> {
+        let pid = pid.as_raw_nonzero().get();
+        let (start_time, _) = proc_stat(pid)?;
+        Ok(Self { pid, start_time, boot_id: boot_id()? })
+    }
+
+    /// A descriptor of the process, when it still runs.
+    pub fn open(&self) -> Result<Option<OwnedFd>> {
+        let Some(pid) = Pid::from_raw(self.pid) else { return Ok(None) };
+        let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(pidfd) => pidfd,
+            // EINVAL: the number is a thread's by now.
+            Err(Errno::SRCH | Errno::INVAL) => return Ok(None),
+            Err(errno) => return Err(Error::call("pidfd_open", errno)),
+        };
+        // Looked at after the descriptor was opened, so that what is looked at can't be a successor of what was opened.
+        match proc_stat(self.pid) {
+            Ok((start_time, alive)) if alive && start_time == self.start_time && self.boot_id == boot_id()? => {
+                Ok(Some(pidfd))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// The start time of a process, and whether it is more than a zombie.
+fn proc_stat(pid: i32) -> Result<(u64, bool)> {
+    let path = format!("/proc/{pid}/stat");
+    let text = fs::read_to_string(&path).call("open").doing(|| path.clone())?;
+    // The second field is the program's name in parentheses, which may hold anything, parentheses too.
+    let fields: Vec<&str> = text.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ').collect();
+    let start_time = fields.get(19).and_then(|field| field.parse().ok());
+    let start_time = start_time.ok_or_else(|| Error::new(format!("{path} can't be understood: {text:?}")))?;
+    Ok((start_time, !matches!(fields[0], "Z" | "X" | "x")))
+}
+
+fn boot_id() -> Result<String> {
+    let path = "/proc/sys/kernel/random/boot_id";
+    Ok(fs::read_to_string(path).call("open").doing(|| path)?.trim_end().into())
+}
+
+/// A container's state directory, claimed for a new container and locked: removed when dropped, unless it is kept.
+#[derive(Debug)]
+pub struct Claim {
+    state: State,
+    keep: bool,
+}
+
+impl Claim {
+    /// Makes and locks the state directory, which makes the id this container's.
+    ///
+    /// # Errors
+    /// runc's text where the id is taken.
+    pub fn new(root: &Path, id: &str) -> Result<Self> {
+        check_id(id)?;
+        let describe = || format!("state directory {}", root.join(id).display());
+        let parent = open_root(root).doing(describe)?;
+        match mkdirat(&parent, id, Mode::from_raw_mode(0o700)) {
+            Ok(()) => (),
+            Err(Errno::EXIST) => return Err(Error::new("container with given ID already exists")),
+            Err(errno) => return Err(Error::call("mkdir", errno).doing(describe())),
+        }
+        let dir = openat(&parent, id, DIRECTORY, Mode::empty()).call("open").doing(describe)?;
+        flock(&dir, FlockOperation::LockExclusive).call("flock").doing(describe)?;
+        let claim = Self { state: State { root: root.into(), id: id.into(), dir }, keep: false };
+        if fstat(&claim.state.dir).call("fstat")?.st_nlink == 0 {
+            return Err(Error::new("the container was deleted while it was being created"));
+        }
+        Ok(claim)
+    }
+
+    /// Notes which cgroup was made for this container, before any process is in it, so that `delete` finds it after a crash.
+    pub fn note_cgroup(&self, cgroup: Option<&NewCgroup>) -> Result<()> {
+        let Some(cgroup) = cgroup.filter(|cgroup| cgroup.is_made()) else { return Ok(()) };
+        symlinkat(cgroup.path(), &self.state.dir, CGROUP).call("symlink").doing(|| "note the cgroup")
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> BorrowedFd<'_> {
+        self.state.dir.as_fd()
+    }
+
+    /// Writes the record. From here on the container exists, and `delete` can always clean up.
+    pub fn save(&self, plan: &Plan, pid: Pid, cgroup: Option<&NewCgroup>) -> Result<Record> {
+        let record = Record {
+            id: plan.id.clone(),
+            init: Init::of(pid)?,
+            bundle: plan.bundle.clone(),
+            rootfs: plan.root.path.clone(),
+            created: humantime::format_rfc3339_nanos(SystemTime::now()).to_string(),
+            annotations: plan.annotations.clone(),
+            cgroup: cgroup.map(|cgroup| cgroup.path().into()),
+            own_pid_namespace: plan.namespaces.is_new(Kind::Pid),
+            poststart: plan.hooks.poststart.clone(),
+            poststop: plan.hooks.poststop.clone(),
+        };
+        let text = serde_json::to_vec(&record).map_err(|error| Error::new(error.to_string()))?;
+        write_atomically(self.dir(), RECORD, &text).doing(|| "save the state")?;
+        Ok(record)
+    }
+
+    /// The container is created: its directory stays, and whoever waits for the lock gets it when the claim is dropped.
+    pub fn keep(&mut self) {
+        self.keep = true;
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if self.keep {
+            return;
+        }
+        if let Err(error) = self.state.remove() {
+            tracing::warn!("{} is left behind: {error}", self.state.root.join(&self.state.id).display());
+        }
+    }
+}
+
+/// Creates the root of all state directories where it is missing.
+fn open_root(root: &Path) -> Result<OwnedFd> {
+    match open(root, DIRECTORY, Mode::empty()) {
+        Err(Errno::NOENT) => (),
+        opened => return opened.call("open"),
+    }
+    std::os::unix::fs::DirBuilderExt::mode(fs::DirBuilder::new().recursive(true), 0o700).create(root).call("mkdir")?;
+    open(root, DIRECTORY, Mode::empty()).call("open")
+}
+
+/// Readers see the old text or the new one, never a part.
+fn write_atomically(dir: BorrowedFd<'_>, name: &str, text: &[u8]) -> Result<()> {
+    let temporary = format!("{name}.new");
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = openat(dir, &temporary, flags, Mode::from_raw_mode(0o600)).call("open")?;
+    std::io::Write::write_all(&mut fs::File::from(file), text).call("write")?;
+    rustix::fs::renameat(dir, &temporary, dir, name).call("rename")
+}
+
+/// A container's state directory.
+#[derive(Debug)]
+pub struct State {
+    root: PathBuf,
+    id: String,
+    dir: OwnedFd,
+}
+
+impl State {
+    /// The state directory of an existing container.
+    ///
+    /// # Errors
+    /// `container does not exist`.
+    pub fn open(root: &Path, id: &str) -> Result<Self> {
+        check_id(id)?;
+        match open(root.join(id), DIRECTORY, Mode::empty()) {
+            Ok(dir) => Ok(Self { root: root.into(), id: id.into(), dir }),
+            Err(Errno::NOENT | Errno::NOTDIR) => Err(does_not_exist()),
+            Err(errno) => Err(Error::call("open", errno).doing(format!("state directory {}", root.join(id).display()))),
+        }
+    }
+
+    /// Takes the container's lock, waiting for whoever has it.
+    ///
+    /// # Errors
+    /// `container does not exist` when it was deleted meanwhile.
+    pub fn lock(&self) -> Result<()> {
+        loop {
+            match flock(&self.dir, FlockOperation::LockExclusive) {
+                Err(Errno::INTR) => (),
+                other => break other.call("flock")?,
+            }
+        }
+        if fstat(&self.dir).call("fstat")?.st_nlink == 0 { Err(does_not_exist()) } else { Ok(()) }
+    }
+
+    /// Whether somebody is at work on it: a creation, or a start.
+    fn is_locked(&self) -> bool {
+        match flock(&self.dir, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => flock(&self.dir, FlockOperation::Unlock).is_err(),
+            Err(_) => true,
+        }
+    }
+
+    /// The id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+
+    /// The record; `None` while the container is being created, or when its creation was cut off.
+    ///
+    /// # Errors
+    /// When the record can't be understood: `delete --force` still removes the container.
+    pub fn load(&self) -> Result<Option<Record>> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut file = match openat(&self.dir, RECORD, flags, Mode::empty()) {
+            Ok(file) => fs::File::from(file),
+            Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(Error::call("open", errno).doing(RECORD)),
+        };
+        let mut text = Vec::new();
+        std::io::Read::read_to_end(&mut file, &mut text).call("read").doing(|| RECORD)?;
+        serde_json::from_slice(&text).map(Some).map_err(|error| {
+            Error::new(format!("{}: {error}", self.root.join(&self.id).join(RECORD).display()))
+                .hint(format!("the state is damaged; `orlop delete --force {}` removes it", self.id))
+        })
+    }
+
+    /// The cgroup that was made for this container, which `delete` may kill and remove.
+    pub fn own_cgroup(&self) -> Result<Option<Cgroup>> {
+        match readlinkat(&self.dir, CGROUP, Vec::new()) {
+            Ok(path) => Cgroup::open(Path::new(std::ffi::OsStr::new(&*path.to_string_lossy()))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(Error::call("readlink", errno).doing("the cgroup's note")),
+        }
+    }
+
+    /// What is true now, and the init's descriptor while there is an init.
+    pub fn status(&self, record: Option<&Record>) -> Result<(Status, Option<OwnedFd>)> {
+        if record.is_none() && self.is_locked() {
+            return Ok((Status::Creating, None));
+        }
+        self.status_locked(record)
+    }
+
+    /// As [`Self::status`], for whoever holds the lock: nobody else is creating this container.
+    pub fn status_locked(&self, record: Option<&Record>) -> Result<(Status, Option<OwnedFd>)> {
+        let Some(record) = record else { return Ok((Status::Stopped, None)) };
+        let Some(pidfd) = record.init.open()? else { return Ok((Status::Stopped, None)) };
+        let status = if gate::is_closed(self.dir())? {
+            Status::Created
+        } else if is_frozen(record)? {
+            Status::Paused
+        } else {
+            Status::Running
+        };
+        Ok((status, Some(pidfd)))
+    }
+
+    /// Removes the directory and everything in it. Gone already is as good.
+    pub fn remove(&self) -> Result<()> {
+        for entry in rustix::fs::Dir::read_from(&self.dir).call("read")? {
+            let entry = entry.call("read")?;
+            if entry.file_name() != c"." && entry.file_name() != c".." {
+                ignore_missing(unlinkat(&self.dir, entry.file_name(), AtFlags::empty())).call("unlink")?;
+            }
+        }
+        ignore_missing(rustix::fs::rmdir(self.root.join(&self.id))).call("rmdir")
+    }
+}
+
+fn ignore_missing(result: Result<(), Errno>) -> Result<(), Errno> {
+    if result == Err(Errno::NOENT) { Ok(()) } else { result }
+}
+
+fn is_frozen(record: &Record) -> Result<bool> {
+    let cgroup = record.cgroup.as_deref().map(Cgroup::open).transpose()?.flatten();
+    cgroup.map_or(Ok(false), |cgroup| cgroup.is_frozen())
+}
+
+/// The state as `state`, `list` and hooks show it (runtime.md, State), with the fields that runc adds.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Shown {
+    oci_version: &'static str,
+    /// The container's id.
+    pub id: String,
+    /// The init's pid; 0 when there is none.
+    pub pid: i32,
+    /// Where it is in its life.
+    pub status: Status,
+    /// The bundle's directory.
+    pub bundle: PathBuf,
+    /// The root file system.
+    pub rootfs: PathBuf,
+    /// When it was created, RFC 3339.
+    pub created: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<String, String>,
+    /// Whose it is; `list` alone says.
+    pub owner: String,
+}
+
+impl Shown {
+    /// What there is to show of a container.
+    pub fn of(state: &State) -> Result<Self> {
+        let record = state.load()?;
+        let (status, pidfd) = state.status(record.as_ref())?;
+        let (bundle, rootfs, created, annotations, pid) = match record {
+            Some(r) => (r.bundle, r.rootfs, r.created, r.annotations, if pidfd.is_some() { r.init.pid } else { 0 }),
+            None => Default::default(),
+        };
+        let id = state.id.clone();
+        Ok(Self {
+            oci_version: OCI_VERSION,
+            id,
+            pid,
+            status,
+            bundle,
+            rootfs,
+            created,
+            annotations,
+            owner: String::new(),
+        })
+    }
+}
+
+/// The text that `orlop state ID` prints.
+pub fn state(root: &Path, id: &str) -> Result<String> {
+    let shown = Shown::of(&State::open(root, id)?)?;
+    serde_json::to_string_pretty(&shown).map_err(|error| Error::new(error.to_string()))
+}
+
+/// The state as hooks get it on their standard input (runtime.md, State): a container without a process has no pid.
+pub fn for_hooks(id: &str, bundle: &Path, annotations: &BTreeMap<String, String>, status: Status, pid: i32) -> Vec<u8> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct ForHooks<'a> {
+        oci_version: &'static str,
+        id: &'a str,
+        status: Status,
+        #[serde(skip_serializing_if = "is_zero")]
+        pid: i32,
+        bundle: &'a Path,
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        annotations: &'a BTreeMap<String, String>,
+    }
+    // Cannot fail: strings, numbers and a map of strings; a bundle's path that is not UTF-8 is refused when it is opened.
+    serde_json::to_vec(&ForHooks { oci_version: OCI_VERSION, id, status, pid, bundle, annotations }).unwrap_or_default()
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn is_zero(pid: &i32) -> bool {
+    *pid == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_known_again_and_a_successor_is_not() {
+        let own = Init::of(rustix::process::getpid()).unwrap();
+        assert!(own.open().unwrap().is_some());
+        assert!(Init { start_time: own.start_time + 1, ..own.clone() }.open().unwrap().is_none());
+        assert!(Init { boot_id: "another".into(), ..own }.open().unwrap().is_none());
+    }
+
+    #[test]
+    fn an_id_is_claimed_once_and_free_again_when_the_claim_is_dropped() {
+        let root = tempfile::tempdir().unwrap();
+        let claim = Claim::new(root.path(), "a").unwrap();
+        assert_eq!(Claim::new(root.path(), "a").unwrap_err().to_string(), "container with given ID already exists");
+        let state = State::open(root.path(), "a").unwrap();
+        assert_eq!(state.status(None).unwrap().0, Status::Creating);
+        drop(claim);
+        assert_eq!(State::open(root.path(), "a").unwrap_err().to_string(), "container does not exist");
+        assert_eq!(state.lock().unwrap_err().to_string(), "container does not exist");
+        drop(Claim::new(root.path(), "a").unwrap());
+    }
+
+    #[test]
+    fn a_creation_that_was_cut_off_is_stopped() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("a")).unwrap();
+        let state = State::open(root.path(), "a").unwrap();
+        assert!(state.load().unwrap().is_none());
+        assert_eq!(state.status(None).unwrap().0, Status::Stopped);
+    }
+
+    #[test]
+    fn a_damaged_record_says_the_way_out() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("a")).unwrap();
+        for damage in ["", "{", "null", "[]", "{\"id\":\"a\"}"] {
+            fs::write(root.path().join("a/state.json"), damage).unwrap();
+            let error = State::open(root.path(), "a").unwrap().load().unwrap_err().to_string();
+            assert!(error.contains("delete --force a"), "{damage}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_state_for_hooks_has_a_pid_only_while_there_is_a_process() {
+        let state =
+            |pid| String::from_utf8(for_hooks("a", Path::new("/b"), &BTreeMap::new(), Status::Creating, pid)).unwrap();
+        assert_eq!(state(7), r#"{"ociVersion":"1.3.0","id":"a","status":"creating","pid":7,"bundle":"/b"}"#);
+        assert_eq!(state(0), r#"{"ociVersion":"1.3.0","id":"a","status":"creating","bundle":"/b"}"#);
+    }
+}

@@ -1,0 +1,215 @@
+//! The conversation between the parent and the container's init while the container is being created.
+//!
+//! One pair of SEQPACKET sockets, one small message a step, in an order that both sides know from the plan:
+//!
+//! | # | from   | message      | carries            | when |
+//! |---|--------|--------------|--------------------|------|
+//! | 1 | child  | `Replaced`   | pid, pidfd         | a joined user namespace and a new pid namespace need a second clone |
+//! | 2 | parent | `IdsMapped`  |                    | a new user namespace |
+//! | 3 | child  | `Namespaces` |                    | there are prestart or createRuntime hooks |
+//! | 4 | parent | `HooksDone`  |                    | as 3 |
+//! | 5 | child  | `Terminal`   | the pty's main side | a terminal without `--console-socket` |
+//! | 6 | child  | `Ready`      |                    | always: everything is in place, the program was found |
+//! | 7 | parent | `Saved`      |                    | always: the state is on disk, the child may outlive its parent |
+//!
+//! Instead of any of its own messages the child may send `Fault` with the error, and is gone. The end of the
+//! conversation anywhere else means that the other side died: a child then exits, a parent says how the child ended.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+};
+
+use crate::error::{Context, Error, Result};
+
+/// A step of the conversation; the table above says who sends which when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Step {
+    /// Another process is the container's init from here on.
+    Replaced = 1,
+    /// The id maps are written.
+    IdsMapped,
+    /// All namespaces are entered.
+    Namespaces,
+    /// The hooks of the runtime's side ran.
+    HooksDone,
+    /// Here is the terminal.
+    Terminal,
+    /// Waiting at the gate from now on.
+    Ready,
+    /// The parent may go away.
+    Saved,
+    /// Failed; the payload is the error.
+    Fault,
+}
+
+impl Step {
+    const ALL: [Self; 8] = [
+        Self::Replaced,
+        Self::IdsMapped,
+        Self::Namespaces,
+        Self::HooksDone,
+        Self::Terminal,
+        Self::Ready,
+        Self::Saved,
+        Self::Fault,
+    ];
+
+    fn from_byte(byte: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|step| *step as u8 == byte)
+    }
+}
+
+/// One end of the conversation.
+#[derive(Debug)]
+pub struct Sync {
+    socket: OwnedFd,
+}
+
+/// What arrived beside the step.
+#[derive(Debug, Default)]
+pub struct Received {
+    /// The bytes behind the step.
+    pub payload: Vec<u8>,
+    /// At most one descriptor.
+    pub fd: Option<OwnedFd>,
+}
+
+/// The other side is gone.
+#[derive(Debug)]
+pub struct Closed;
+
+/// Longer than any error: paths and lists in a config may be long, and are quoted in errors.
+const LARGEST: usize = 128 * 1024;
+
+impl Sync {
+    /// Both ends.
+    pub fn pair() -> Result<(Self, Self)> {
+        let (parent, child) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).call("socketpair")?;
+        Ok((Self { socket: parent }, Self { socket: child }))
+    }
+
+    /// Says that a step is done.
+    pub fn tell(&self, step: Step) -> Result<()> {
+        self.send(step, &[], None)
+    }
+
+    /// Says that a step is done, with its payload and descriptor.
+    pub fn send(&self, step: Step, payload: &[u8], fd: Option<BorrowedFd<'_>>) -> Result<()> {
+        let head = [step as u8];
+        let parts = [IoSlice::new(&head), IoSlice::new(payload)];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let fds: Vec<_> = fd.into_iter().collect();
+        if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&fds)) {
+            return Err(Error::new("no room for a descriptor in a message"));
+        }
+        sendmsg(&self.socket, &parts, &mut control, SendFlags::NOSIGNAL).call("sendmsg")?;
+        Ok(())
+    }
+
+    /// Hands the other side an error in place of the next step. There is nobody left to tell when that fails.
+    pub fn fault(&self, error: &Error) {
+        let wire = serde_json::to_vec(error).unwrap_or_default();
+        if let Err(lost) = self.send(Step::Fault, &wire[..wire.len().min(LARGEST - 1)], None) {
+            tracing::debug!("an error could not be handed to the parent: {lost}");
+        }
+    }
+
+    /// Waits for the next step of the other side, which has to be `expected`.
+    ///
+    /// # Errors
+    /// The fault that the other side sent instead. `Ok(Err(Closed))` when it is gone without a word.
+    pub fn wait_for(&self, expected: Step) -> Result<Result<Received, Closed>> {
+        let mut buffer = vec![0; LARGEST];
+        let Some((length, fd)) = self.receive(&mut buffer)? else { return Ok(Err(Closed)) };
+        let payload = buffer[1..length].to_vec();
+        match Step::from_byte(buffer[0]) {
+            Some(Step::Fault) => Err(serde_json::from_slice(&payload)
+                .unwrap_or_else(|_| Error::new("the container's init failed with an error too long to pass on"))),
+            Some(step) if step == expected => Ok(Ok(Received { payload, fd })),
+            step => Err(Error::new(format!("the container's init is at {step:?} where {expected:?} comes next"))),
+        }
+    }
+
+    fn receive(&self, buffer: &mut [u8]) -> Result<Option<(usize, Option<OwnedFd>)>> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let received = loop {
+            match recvmsg(&self.socket, &mut [IoSliceMut::new(buffer)], &mut control, RecvFlags::CMSG_CLOEXEC) {
+                Err(Errno::INTR) => (),
+                // The peer's end closed with something of ours unread.
+                Err(Errno::CONNRESET) => return Ok(None),
+                other => break other.call("recvmsg")?,
+            }
+        };
+        let fd = control.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+            _ => None,
+        });
+        Ok((received.bytes > 0).then_some((received.bytes, fd)))
+    }
+}
+
+impl AsFd for Sync {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_arrive_in_order_with_what_they_carry() {
+        let (parent, child) = Sync::pair().unwrap();
+        let null = std::fs::File::open("/dev/null").unwrap();
+        child.tell(Step::Namespaces).unwrap();
+        child.send(Step::Terminal, b"pts", Some(null.as_fd())).unwrap();
+        assert!(parent.wait_for(Step::Namespaces).unwrap().unwrap().fd.is_none());
+        let terminal = parent.wait_for(Step::Terminal).unwrap().unwrap();
+        assert_eq!(terminal.payload, b"pts");
+        assert!(terminal.fd.is_some());
+    }
+
+    #[test]
+    fn a_fault_arrives_as_the_error_that_it_was() {
+        let (parent, child) = Sync::pair().unwrap();
+        let error = Error::call("openat2", Errno::NOENT).field("mounts[2]");
+        child.fault(&error);
+        assert_eq!(parent.wait_for(Step::Ready).unwrap_err(), error);
+    }
+
+    #[test]
+    fn an_error_that_quotes_a_long_path_arrives_whole() {
+        let (parent, child) = Sync::pair().unwrap();
+        let error = Error::new("x".repeat(70 * 1024));
+        child.fault(&error);
+        assert_eq!(parent.wait_for(Step::Ready).unwrap_err(), error);
+    }
+
+    #[test]
+    fn the_wrong_step_and_the_end_are_told_apart() {
+        let (parent, child) = Sync::pair().unwrap();
+        child.tell(Step::Ready).unwrap();
+        assert!(parent.wait_for(Step::Namespaces).unwrap_err().to_string().contains("Ready where Namespaces"));
+        drop(child);
+        assert!(parent.wait_for(Step::Ready).unwrap().is_err());
+    }
+
+    #[test]
+    fn every_step_is_known_by_its_byte() {
+        for step in Step::ALL {
+            assert_eq!(Step::from_byte(step as u8), Some(step));
+        }
+        assert_eq!(Step::from_byte(0), None);
+    }
+}

@@ -1,0 +1,27 @@
+//! Signals by number, the real-time ones too, and dispositions, which execve(2) keeps when they are "ignore".
+
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use rustix::io::Errno;
+
+use super::checked;
+
+/// Sends a signal to the process that a pidfd names: [`pidfd_send_signal`](https://man7.org/linux/man-pages/man2/pidfd_send_signal.2.html).
+///
+/// # Errors
+/// `ESRCH` when the process is gone, `EPERM`, `EINVAL` for a number that is no signal.
+pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
+    let none = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: integers, and a null pointer that the kernel takes for "as kill(2) would".
+    checked(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, none, 0) }).map(|_| ())
+}
+
+/// Sets every signal to its default action.
+///
+/// Rust's runtime ignores SIGPIPE and a caller may ignore others (nohup does); a container starts with none of that.
+pub fn reset_signals() {
+    for number in 1..=libc::SIGRTMAX() {
+        // SAFETY: SIG_DFL runs no code of ours. SIGKILL, SIGSTOP and the two that libc keeps to itself answer EINVAL, rightly.
+        unsafe { libc::signal(number, libc::SIG_DFL) };
+    }
+}
