@@ -27,9 +27,10 @@ const OWN: [Signal; 8] = [
 /// Bytes that are safe to write where poll(2) says that writing is possible: a pipe then takes this many at once.
 const CHUNK: usize = 4096;
 
-/// Signals held back, to be passed on.
+/// Signals held back, to be passed on, and the container's terminal, once there is one.
 pub(crate) struct Foreground {
     signals: SignalFd,
+    relay: Option<Relay>,
 }
 
 impl Foreground {
@@ -41,15 +42,20 @@ impl Foreground {
         }
         mask.thread_swap_mask(SigmaskHow::SIG_SETMASK).call("sigprocmask")?;
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).call("signalfd")?;
-        Ok(Self { signals })
+        Ok(Self { signals, relay: None })
+    }
+
+    /// Takes over the container's terminal, before its program may look at it.
+    pub(crate) fn attach(&mut self, terminal: Option<OwnedFd>) -> Result<()> {
+        self.relay = terminal.map(Relay::begin).transpose()?;
+        Ok(())
     }
 
     /// Passes signals and, with a terminal, everything typed and printed, until the container's init is gone.
-    pub(crate) fn stay_with(&mut self, init: &OwnedFd, terminal: Option<OwnedFd>) -> Result<()> {
-        let mut relay = terminal.map(Relay::begin).transpose()?;
+    pub(crate) fn stay_with(&mut self, init: &OwnedFd) -> Result<()> {
         loop {
             let mut fds = vec![PollFd::new(init, PollFlags::IN), PollFd::new(&self.signals, PollFlags::IN)];
-            let ends = relay.as_ref().map(|relay| relay.interests(&mut fds)).unwrap_or_default();
+            let ends = self.relay.as_ref().map(|relay| relay.interests(&mut fds)).unwrap_or_default();
             match poll(&mut fds, None) {
                 Ok(_) => (),
                 Err(Errno::INTR) => continue,
@@ -57,21 +63,21 @@ impl Foreground {
             }
             let ready: Vec<PollFlags> = fds.iter().map(PollFd::revents).collect();
             if !ready[1].is_empty() {
-                self.pass_signals(init.as_fd(), relay.as_ref())?;
+                self.pass_signals(init.as_fd())?;
             }
-            if let Some(relay) = &mut relay {
+            if let Some(relay) = &mut self.relay {
                 ends.iter().zip(&ready[2..]).try_for_each(|(end, flags)| relay.move_bytes(*end, *flags))?;
             }
             if !ready[0].is_empty() {
-                return relay.map_or(Ok(()), Relay::finish);
+                return self.relay.take().map_or(Ok(()), Relay::finish);
             }
         }
     }
 
-    fn pass_signals(&mut self, init: BorrowedFd<'_>, relay: Option<&Relay>) -> Result<()> {
+    fn pass_signals(&mut self, init: BorrowedFd<'_>) -> Result<()> {
         while let Some(signal) = self.signals.read_signal().call("read").map_err(|e| e.doing("signalfd"))? {
             let number = i32::try_from(signal.ssi_signo).unwrap_or_default();
-            if let Some(relay) = relay.filter(|_| number == libc::SIGWINCH) {
+            if let Some(relay) = self.relay.as_ref().filter(|_| number == libc::SIGWINCH) {
                 relay.copy_size();
                 continue;
             }

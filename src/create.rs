@@ -5,7 +5,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use rustix::io::Errno;
 use rustix::process::{Rlimit, prlimit};
 
 use crate::bundle::Bundle;
@@ -178,7 +177,9 @@ fn check_preserved_fds(count: u32) -> Result<()> {
     for i in 0..count {
         let number = i32::try_from(3 + i).map_err(|_| Error::new("--preserve-fds is too large"))?;
         sys::inherited_fd(number)
-            .map_err(|_: Errno| Error::new(format!("--preserve-fds {count}: descriptor {number} is not open")))?;
+            .call("fcntl")
+            .doing(|| format!("unable to stat preserved-fd {number} (of {count})"))
+            .hint("--preserve-fds counts from descriptor 3, and the caller has to leave them open")?;
     }
     Ok(())
 }

@@ -83,15 +83,15 @@ impl Log {
 
     /// Says once, in every place that listens, that the command failed.
     pub fn failure(&self, message: &str) {
-        let Some(file) = &self.file else { return say(&self.stderr_line(message)) };
+        let Some(file) = &self.file else { return say(&self.stderr_line(message, io::stderr().is_terminal())) };
         if let Err(error) = file.as_ref().write_all(self.line("error", message).as_bytes()) {
             say(&format!("write the log: {error}\n"));
         }
         say(&format!("{message}\n"));
     }
 
-    fn stderr_line(&self, message: &str) -> String {
-        if self.format.is_none() && io::stderr().is_terminal() {
+    fn stderr_line(&self, message: &str, terminal: bool) -> String {
+        if self.format.is_none() && terminal {
             format!("orlop: {}\n", message.strip_prefix("orlop ").unwrap_or(message))
         } else {
             self.line("error", message)
@@ -326,6 +326,16 @@ mod tests {
             line.starts_with("{\"level\":\"error\",\"msg\":\"no\",\"time\":\"") && line.ends_with("Z\"}\n"),
             "{line}"
         );
+    }
+
+    #[test]
+    fn a_person_at_a_terminal_reads_the_message_alone() {
+        let log = Log::to_stderr();
+        assert_eq!(log.stderr_line("container not running", true), "orlop: container not running\n");
+        assert_eq!(log.stderr_line("orlop run failed: no", true), "orlop: run failed: no\n");
+        assert!(log.stderr_line("no", false).ends_with(" level=error msg=no\n"));
+        let json = Log { file: None, format: Some(Format::Json) };
+        assert!(json.stderr_line("no", true).starts_with("{\"level\":\"error\""));
     }
 
     #[test]

@@ -40,8 +40,8 @@ pub fn run(options: &Options) -> Result<u8> {
     let mut foreground = Foreground::begin()?;
     let created = create::container(&options.create, TerminalGoes::Here)?;
     let Created { init, terminal } = created;
-    let outcome = start_or_delete(&options.create).and_then(|()| foreground.stay_with(&init, terminal));
-    let outcome = outcome.and_then(|()| exit_code(&init));
+    let outcome = foreground.attach(terminal).and_then(|()| start(&options.create.root, &options.create.id));
+    let outcome = outcome.and_then(|()| foreground.stay_with(&init)).and_then(|()| exit_code(&init));
     if outcome.is_err() || !options.keep {
         clean_up(&options.create, &outcome)?;
     }
@@ -55,11 +55,11 @@ fn run_detached(options: &create::Options) -> Result<()> {
 
 /// A container that can't be started is of no use to anybody.
 fn start_or_delete(options: &create::Options) -> Result<()> {
-    start(&options.root, &options.id).inspect_err(|_| {
-        if let Err(error) = delete(&options.root, &options.id, true) {
-            tracing::warn!("{error}");
-        }
-    })
+    let outcome = start(&options.root, &options.id).map(|()| 0);
+    if outcome.is_err() {
+        clean_up(options, &outcome)?;
+    }
+    outcome.map(drop)
 }
 
 /// The outcome of the container itself is the one to report, when both went wrong.

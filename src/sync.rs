@@ -135,7 +135,10 @@ impl Sync {
             Some(Step::Fault) => Err(serde_json::from_slice(&payload)
                 .unwrap_or_else(|_| Error::new("the container's init failed with an error too long to pass on"))),
             Some(step) if step == expected => Ok(Ok(Received { payload, fd })),
-            step => Err(Error::new(format!("the container's init is at {step:?} where {expected:?} comes next"))),
+            Some(step) => Err(Error::new(format!("the container's init is at {step:?} where {expected:?} comes next"))),
+            None => {
+                Err(Error::new(format!("the container's init sent something unknown where {expected:?} comes next")))
+            }
         }
     }
 

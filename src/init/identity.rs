@@ -51,8 +51,7 @@ pub(super) fn assume(plan: &Plan) -> Result<()> {
         set_no_new_privs(true).call("prctl(PR_SET_NO_NEW_PRIVS)").field("process.noNewPrivileges")?;
     }
     umask(Mode::from_raw_mode(plan.process.user.umask));
-    sys::reset_signals();
-    Ok(())
+    sys::reset_signals().call("sigprocmask")
 }
 
 /// Also those that this program's libraries have no name for yet: the kernel says where they end.

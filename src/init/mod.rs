@@ -74,17 +74,19 @@ fn init(plan: &Plan, inherited: Inherited, unjoined: Unjoined, audience: &mut Au
     let terminal = console::open(plan, &root)?;
     hooks::run(&plan.hooks.create_container, &this(plan, Status::Creating), None)?;
     namespaces::set_names(plan)?;
+    namespaces::bring_loopback_up(plan)?;
     namespaces::set_parameters(plan)?;
+    let cwd = program::working_directory(plan, &root)?;
     rootfs::enter(plan, &root)?;
     paths::protect(plan, &root, sources.null)?;
-    rootfs::make_readonly(plan, &root)?;
+    rootfs::finish(plan, &root)?;
     console::hand_over(terminal, console_socket, parent)?;
     stdio::prepare(plan, &root)?;
     identity::join_keyring(plan)?;
-    let program = program::find(plan, &root)?;
+    let program = program::find(plan, &root, &cwd)?;
     tell_and_wait(parent, Step::Ready, Step::Saved)?;
 
-    drop(root);
+    drop((root, cwd));
     wait_at_gate(plan, &gate, audience)?;
     hooks::run(&plan.hooks.start_container, &this(plan, Status::Created), Some(&plan.process.env))?;
     identity::assume(plan)?;

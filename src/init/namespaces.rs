@@ -80,6 +80,17 @@ pub(super) fn set_names(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
+/// A new network namespace starts with its loopback device down, and programs expect it up.
+pub(super) fn bring_loopback_up(plan: &Plan) -> Result<()> {
+    if !plan.namespaces.is_new(Kind::Network) {
+        return Ok(());
+    }
+    crate::sys::bring_up(c"lo")
+        .call("ioctl(SIOCSIFFLAGS)")
+        .doing(|| "bring the loopback device up")
+        .field("linux.namespaces")
+}
+
 /// Kernel parameters, through a procfs that nothing is mounted over (rule R2, CVE-2025-52881).
 pub(super) fn set_parameters(plan: &Plan) -> Result<()> {
     if plan.sysctls.is_empty() {

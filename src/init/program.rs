@@ -31,13 +31,24 @@ pub(super) struct Program {
     env: Vec<CString>,
 }
 
+/// The working directory, made where it is missing, while the root can still be written to. By descriptor and without magic
+/// links, so that no `/proc/self/fd/N` leads out (rule R4, CVE-2024-21626).
+pub(super) fn working_directory(plan: &Plan, root: &Inside) -> Result<OwnedFd> {
+    let cwd = &plan.process.cwd;
+    let dir = root.find_or_make(cwd, Make::Dir).field("process.cwd")?;
+    if FileType::from_raw_mode(fstat(&dir).call("fstat")?.st_mode) == FileType::Directory {
+        return Ok(dir);
+    }
+    Err(Error::call("chdir", Errno::NOTDIR).doing(cwd.display().to_string()).field("process.cwd"))
+}
+
 /// Goes to the working directory and finds the program from there.
 ///
 /// # Errors
 /// In runc's words, which engines read to tell "not found" (127) from "can't be executed" (126).
-pub(super) fn find(plan: &Plan, root: &Inside) -> Result<Program> {
+pub(super) fn find(plan: &Plan, root: &Inside, cwd: &OwnedFd) -> Result<Program> {
     let process = &plan.process;
-    enter_cwd(process, root).doing(|| process.cwd.display().to_string()).field("process.cwd")?;
+    enter(process, cwd).doing(|| process.cwd.display().to_string()).field("process.cwd")?;
     let mut env = process.env.clone();
     if process.variable("HOME").is_none() {
         env.push(home_variable(root, process.user.uid));
@@ -50,16 +61,11 @@ pub(super) fn find(plan: &Plan, root: &Inside) -> Result<Program> {
     Ok(Program { path, args: process.args.clone(), env })
 }
 
-/// By descriptor and without magic links, so that no `/proc/self/fd/N` leads out; and the kernel is asked where that is
-/// (rule R4, CVE-2024-21626).
-fn enter_cwd(process: &Process, root: &Inside) -> Result<()> {
-    let dir = root.find_or_make(&process.cwd, Make::Dir)?;
-    if FileType::from_raw_mode(fstat(&dir).call("fstat")?.st_mode) != FileType::Directory {
-        return Err(Error::call("chdir", Errno::NOTDIR));
-    }
-    match fchdir(&dir) {
+/// And asks the kernel where that is, which has to be below the root.
+fn enter(process: &Process, dir: &OwnedFd) -> Result<()> {
+    match fchdir(dir) {
         // A directory may be the user's alone, on a network file system for instance.
-        Err(Errno::ACCESS | Errno::PERM) => as_user(&process.user, || fchdir(&dir))?.call("chdir")?,
+        Err(Errno::ACCESS | Errno::PERM) => as_user(&process.user, || fchdir(dir))?.call("chdir")?,
         entered => entered.call("chdir")?,
     }
     match getcwd(Vec::new()) {

@@ -1,6 +1,7 @@
 //! The container's root: attached, entered, closed behind.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, open};
 use rustix::io::Errno;
@@ -14,22 +15,28 @@ use crate::sys::{MountAttr, mount_setattr};
 
 const SLAVE: Propagation = Propagation { kind: libc::MS_SLAVE, recursive: true };
 
-/// Attaches the copy of the root file system where this process can look paths up in it.
-///
-/// It goes on top of `/`, not on its own directory: a process in a user namespace may not even see that.
+/// Attaches the copy of the root file system where this process can look paths up in it: over its own directory, where hooks
+/// look for it by the path that they know.
 pub(super) fn attach(plan: &Plan, tree: OwnedFd) -> Result<Inside> {
     // Nothing that is mounted or unmounted here may reach the host.
     let old_root = open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).call("open")?;
     propagate(old_root.as_fd(), SLAVE).doing(|| "part from the host's mounts")?;
     let parted = plan.root.propagation.filter(|p| p.recursive && p.kind == libc::MS_PRIVATE).unwrap_or(SLAVE);
     propagate(tree.as_fd(), parted).field("linux.rootfsPropagation")?;
-    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    move_mount(&tree, "", CWD, "/", flags)
+    let place = place(plan);
+    move_mount(&tree, "", CWD, place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
         .call("move_mount")
-        .doing(|| "attach the root file system")
+        .doing(|| format!("attach the root file system at {}", place.display()))
         .field("root.path")?;
     rustix::process::umask(Mode::empty());
     Ok(Inside::new(tree))
+}
+
+/// A process in a user namespace may not be allowed to see the directory, and one that is not going to pivot needs its root to
+/// cover the old one: both have it on top of `/`.
+fn place(plan: &Plan) -> &Path {
+    let reachable = || rustix::fs::access(&plan.root.path, rustix::fs::Access::EXISTS).is_ok();
+    if plan.root.no_pivot || !reachable() { Path::new("/") } else { &plan.root.path }
 }
 
 /// Makes the container's root this process's, and leaves nothing of the old one.
@@ -42,10 +49,7 @@ pub(super) fn enter(plan: &Plan, root: &Inside) -> Result<()> {
         pivot_root(".", ".").map_err(pivot_error)?;
         unmount(".", UnmountFlags::DETACH).call("umount2").doing(|| "leave the host's root")?;
     }
-    chdir("/").call("chdir")?;
-    plan.root
-        .propagation
-        .map_or(Ok(()), |propagation| propagate(root.root(), propagation).field("linux.rootfsPropagation"))
+    chdir("/").call("chdir")
 }
 
 fn pivot_error(errno: Errno) -> Error {
@@ -56,12 +60,15 @@ fn pivot_error(errno: Errno) -> Error {
     error
 }
 
-/// `root.readonly`, and mounts that had to stay writable until everything on them was made.
-pub(super) fn make_readonly(plan: &Plan, root: &Inside) -> Result<()> {
+/// What had to wait until everything was made and mounted: the root's own propagation, and read-only mounts.
+pub(super) fn finish(plan: &Plan, root: &Inside) -> Result<()> {
     let readonly = MountAttr { set: libc::MOUNT_ATTR_RDONLY, ..MountAttr::default() };
     for mount in plan.mounts.iter().filter(|mount| mount.late_readonly) {
         let target = root.find(&mount.target).call("openat2").field(&mount.field)?;
         mount_setattr(target.as_fd(), false, readonly).call("mount_setattr").field(&mount.field)?;
+    }
+    if let Some(propagation) = plan.root.propagation {
+        propagate(root.root(), propagation).field("linux.rootfsPropagation")?;
     }
     if plan.root.readonly {
         mount_setattr(root.root(), false, readonly).call("mount_setattr").field("root.readonly")?;

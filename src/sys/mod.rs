@@ -9,6 +9,7 @@ mod clone;
 mod fd;
 mod keyring;
 mod mount;
+mod net;
 mod signal;
 
 pub use access::may_execute;
@@ -17,6 +18,7 @@ pub use clone::{CloneFlags, Cloned, clone3, exit_now, unshare};
 pub use fd::{cloexec_from, close_all_but, inherited_fd};
 pub use keyring::join_session_keyring;
 pub use mount::{MountAttr, mount_setattr};
+pub use net::bring_up;
 pub use signal::{pidfd_send_signal, reset_signals};
 
 use rustix::io::Errno;

@@ -16,12 +16,16 @@ pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<(), Errno
     checked(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, none, 0) }).map(|_| ())
 }
 
-/// Sets every signal to its default action.
+/// Sets every signal to its default action, and blocks none.
 ///
-/// Rust's runtime ignores SIGPIPE and a caller may ignore others (nohup does); a container starts with none of that.
-pub fn reset_signals() {
+/// Rust's runtime ignores SIGPIPE, a caller may ignore others (nohup does), and `run` holds most back for itself; a container
+/// starts with none of that.
+pub fn reset_signals() -> Result<(), Errno> {
+    let unblocked = nix::sys::signal::SigSet::empty().thread_set_mask();
+    unblocked.map_err(|errno| Errno::from_raw_os_error(errno as i32))?;
     for number in 1..=libc::SIGRTMAX() {
         // SAFETY: SIG_DFL runs no code of ours. SIGKILL, SIGSTOP and the two that libc keeps to itself answer EINVAL, rightly.
         unsafe { libc::signal(number, libc::SIG_DFL) };
     }
+    Ok(())
 }
