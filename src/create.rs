@@ -109,7 +109,7 @@ fn prepare(plan: &Plan, child: &mut Child, terminal: TerminalGoes) -> Result<Opt
         child.map_ids(ids)?;
     }
     if !plan.hooks.create_runtime.is_empty() {
-        child.wait_for(Step::Namespaces)?;
+        child.wait_for(Step::Mounted)?;
         hooks::run(&plan.hooks.create_runtime, &this(plan, Status::Creating, child.raw_pid()), None)?;
         child.tell(Step::HooksDone)?;
     }

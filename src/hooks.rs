@@ -15,6 +15,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use crate::error::{Annotate, Context, Error, Result};
 use crate::plan::Hook;
 use crate::spawn::wait_gone;
+use crate::sys;
 
 /// How much of a failed hook's output its error quotes.
 const QUOTED: u64 = 4096;
@@ -41,6 +42,7 @@ fn run_one(hook: &Hook, state: &[u8], environment: Option<&[CString]>) -> Result
     let input = scratch_file(state)?;
     let mut output = scratch_file(&[])?;
     let mut command = command(hook, environment);
+    sys::block_no_signal(&mut command);
     let copy = |file: &File| file.try_clone().call("dup");
     command.stdin(input).stdout(copy(&output)?).stderr(copy(&output)?);
     let path = hook.path.display();

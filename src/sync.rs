@@ -6,7 +6,7 @@
 //! |---|--------|--------------|--------------------|------|
 //! | 1 | child  | `Replaced`   | pid, pidfd         | a joined user namespace and a new pid namespace need a second clone |
 //! | 2 | parent | `IdsMapped`  |                    | a new user namespace |
-//! | 3 | child  | `Namespaces` |                    | there are prestart or createRuntime hooks |
+//! | 3 | child  | `Mounted`    |                    | there are prestart or createRuntime hooks |
 //! | 4 | parent | `HooksDone`  |                    | as 3 |
 //! | 5 | child  | `Terminal`   | the pty's main side | a terminal without `--console-socket` |
 //! | 6 | child  | `Ready`      |                    | always: everything is in place, the program was found |
@@ -35,8 +35,8 @@ pub enum Step {
     Replaced = 1,
     /// The id maps are written.
     IdsMapped,
-    /// All namespaces are entered.
-    Namespaces,
+    /// All namespaces are entered, all mounts and devices are there.
+    Mounted,
     /// The hooks of the runtime's side ran.
     HooksDone,
     /// Here is the terminal.
@@ -53,7 +53,7 @@ impl Step {
     const ALL: [Self; 8] = [
         Self::Replaced,
         Self::IdsMapped,
-        Self::Namespaces,
+        Self::Mounted,
         Self::HooksDone,
         Self::Terminal,
         Self::Ready,
@@ -175,9 +175,9 @@ mod tests {
     fn steps_arrive_in_order_with_what_they_carry() {
         let (parent, child) = Sync::pair().unwrap();
         let null = std::fs::File::open("/dev/null").unwrap();
-        child.tell(Step::Namespaces).unwrap();
+        child.tell(Step::Mounted).unwrap();
         child.send(Step::Terminal, b"pts", Some(null.as_fd())).unwrap();
-        assert!(parent.wait_for(Step::Namespaces).unwrap().unwrap().fd.is_none());
+        assert!(parent.wait_for(Step::Mounted).unwrap().unwrap().fd.is_none());
         let terminal = parent.wait_for(Step::Terminal).unwrap().unwrap();
         assert_eq!(terminal.payload, b"pts");
         assert!(terminal.fd.is_some());
@@ -203,7 +203,7 @@ mod tests {
     fn the_wrong_step_and_the_end_are_told_apart() {
         let (parent, child) = Sync::pair().unwrap();
         child.tell(Step::Ready).unwrap();
-        assert!(parent.wait_for(Step::Namespaces).unwrap_err().to_string().contains("Ready where Namespaces"));
+        assert!(parent.wait_for(Step::Mounted).unwrap_err().to_string().contains("Ready where Mounted"));
         drop(child);
         assert!(parent.wait_for(Step::Ready).unwrap().is_err());
     }

@@ -72,6 +72,7 @@ fn init(plan: &Plan, inherited: Inherited, unjoined: Unjoined, audience: &mut Au
     devices::make(plan, &root, sources.devices)?;
     restore_file_limit(sources.file_limit)?;
     let terminal = console::open(plan, &root)?;
+    wait_for_runtime_hooks(plan, parent)?;
     hooks::run(&plan.hooks.create_container, &this(plan, Status::Creating), None)?;
     namespaces::set_names(plan)?;
     namespaces::bring_loopback_up(plan)?;
@@ -91,6 +92,14 @@ fn init(plan: &Plan, inherited: Inherited, unjoined: Unjoined, audience: &mut Au
     hooks::run(&plan.hooks.start_container, &this(plan, Status::Created), Some(&plan.process.env))?;
     identity::assume(plan)?;
     program.execute()
+}
+
+/// Hooks in the runtime's namespaces find the container's mounts below its root file system, as they do with runc.
+fn wait_for_runtime_hooks(plan: &Plan, parent: &Sync) -> Result<()> {
+    if plan.hooks.create_runtime.is_empty() {
+        return Ok(());
+    }
+    tell_and_wait(parent, Step::Mounted, Step::HooksDone)
 }
 
 /// Says a step to the parent and waits for its answer. Without the parent there is nobody to become a container for.

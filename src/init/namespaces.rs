@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use rustix::system::{setdomainname, sethostname};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use super::{identity, tell_and_wait, wait};
+use super::{identity, wait};
 use crate::error::{Annotate, Context, Error, Result};
 use crate::inside::{open_in_proc, private_proc};
 use crate::plan::{Kind, Namespaces, Plan, Sysctl};
@@ -35,10 +35,7 @@ pub(super) fn enter(plan: &Plan, unjoined: Unjoined, parent: &Sync) -> Result<()
         // Only now: its root is the cgroup that the process sits in.
         unshare(Kind::Cgroup.bit())?;
     }
-    if plan.hooks.create_runtime.is_empty() {
-        return Ok(());
-    }
-    tell_and_wait(parent, Step::Namespaces, Step::HooksDone)
+    Ok(())
 }
 
 /// Joins the user namespace first: it gives the rights over all that belong to it, and new ones then belong to it too.

@@ -19,7 +19,7 @@ pub use fd::{cloexec_from, close_all_but, inherited_fd};
 pub use keyring::join_session_keyring;
 pub use mount::{MountAttr, mount_setattr};
 pub use net::bring_up;
-pub use signal::{pidfd_send_signal, reset_signals};
+pub use signal::{block_no_signal, pidfd_send_signal, reset_signals};
 
 use rustix::io::Errno;
 

@@ -1,6 +1,8 @@
 //! Signals by number, the real-time ones too, and dispositions, which execve(2) keeps when they are "ignore".
 
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use rustix::io::Errno;
 
@@ -14,6 +16,13 @@ pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> Result<(), Errno
     let none = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: integers, and a null pointer that the kernel takes for "as kill(2) would".
     checked(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, none, 0) }).map(|_| ())
+}
+
+/// Has `command` start with no signal blocked, whatever this process holds back for itself.
+pub fn block_no_signal(command: &mut Command) {
+    let unblock = || nix::sys::signal::SigSet::empty().thread_set_mask().map_err(std::io::Error::from);
+    // SAFETY: between fork and exec the closure makes one system call, and neither allocates nor takes a lock.
+    unsafe { command.pre_exec(unblock) };
 }
 
 /// Sets every signal to its default action, and blocks none.
