@@ -32,7 +32,7 @@ impl Bundle {
             .call("open")
             .doing(|| format!("read {}", path.display()))
             .hint("a bundle is a directory with a config.json; `orlop spec` writes one")?;
-        let spec = parse(&text).doing(|| path.display().to_string())?;
+        let spec = parse(&text, &path)?;
         validate(&spec)?;
         let rootfs = find_rootfs(&dir, &spec)?;
         Ok(Self { dir, rootfs, spec })
@@ -40,22 +40,47 @@ impl Bundle {
 }
 
 /// Parses the text of a `config.json`.
-fn parse(text: &[u8]) -> Result<Spec> {
+fn parse(text: &[u8], path: &Path) -> Result<Spec> {
+    if !text.trim_ascii_start().starts_with(b"{") && !text.trim_ascii().is_empty() {
+        return Err(Error::new("is not a JSON object").doing(path.display().to_string()));
+    }
     serde_json::from_slice(text).map_err(|error| {
-        if !error.is_data() {
-            return Error::new(format!("not valid JSON: {error}"));
-        }
-        // Only the error path pays for the parser that remembers where it is.
-        let mut json = serde_json::Deserializer::from_slice(text);
-        match serde_path_to_error::deserialize::<_, Spec>(&mut json) {
-            Err(located) => Error::new(located.inner().to_string()).field(located.path().to_string()),
-            Ok(_) => Error::new(error.to_string()),
-        }
+        if error.is_data() { misfit(text) } else { syntax(text, &error).doing(path.display().to_string()) }
     })
+}
+
+/// Valid JSON, but not a config. Only this path pays for the parser that remembers where it is.
+fn misfit(text: &[u8]) -> Error {
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let Err(located) = serde_path_to_error::deserialize::<_, Spec>(&mut json) else {
+        return Error::new("config.json was understood on the second reading only; did it change?");
+    };
+    let (path, inner) = (located.path().to_string(), located.inner().to_string());
+    match inner.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
+        Some(name) if path == "." => missing(name),
+        Some(name) => missing(&format!("{path}.{name}")),
+        None => Error::new(inner).field(path),
+    }
+}
+
+/// No JSON. The parser counts a line break as the next line's column 0; people look for it at the end of its own line.
+fn syntax(text: &[u8], error: &serde_json::Error) -> Error {
+    let message = error.to_string();
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    let words = message.strip_suffix(&position).unwrap_or(&message);
+    let (mut line, mut column) = (error.line(), error.column());
+    if column == 0 && line > 1 {
+        line -= 1;
+        column = text.split(|b| *b == b'\n').nth(line - 1).map_or(0, <[u8]>::len) + 1;
+    }
+    Error::new(format!("not valid JSON: {words} at line {line} column {column}"))
 }
 
 fn find_rootfs(dir: &Path, spec: &Spec) -> Result<PathBuf> {
     let root = spec.root().as_ref().ok_or_else(|| missing("root"))?;
+    if root.path().as_os_str().is_empty() {
+        return Err(missing("root.path"));
+    }
     let path = dir.join(root.path());
     let rootfs = fs::canonicalize(&path).call("open").doing(|| format!("root file system {}", path.display()));
     let rootfs = rootfs.field("root.path")?;
@@ -325,7 +350,7 @@ mod tests {
         });
         change(&mut config);
         let text = serde_json::to_vec(&config).unwrap();
-        match parse(&text).and_then(|spec| validate(&spec)) {
+        match parse(&text, Path::new("/b/config.json")).and_then(|spec| validate(&spec)) {
             Ok(()) => String::new(),
             Err(error) => error.to_string(),
         }
@@ -338,8 +363,11 @@ mod tests {
 
     #[test]
     fn broken_json_says_line_and_column() {
-        let error = parse(b"{\n  \"ociVersion\": ,\n}").unwrap_err().to_string();
-        assert!(error.contains("not valid JSON") && error.contains("line 2 column 17"), "{error}");
+        let broken = |text: &[u8]| parse(text, Path::new("/b/config.json")).unwrap_err().to_string();
+        let error = broken(b"{\n  \"ociVersion\": ,\n}");
+        assert!(error.starts_with("/b/config.json: not valid JSON") && error.contains("line 2 column 17"), "{error}");
+        assert!(broken(b"{\n  \"a\n").contains("line 2 column 5"), "{}", broken(b"{\n  \"a\n"));
+        assert!(broken(b"[]").contains("not a JSON object") && broken(b"").contains("line 1 column 0"));
     }
 
     #[test]
@@ -372,6 +400,8 @@ mod tests {
             });
             assert!(error.starts_with(field) && (field.is_empty() || error.contains("required")), "{key}: {error}");
         }
+        let error = refusal(|c| drop(c["process"].as_object_mut().unwrap().remove("cwd")));
+        assert_eq!(error, "process.cwd: is required and missing");
         assert!(refusal(|c| c["process"]["args"] = json!([])).starts_with("process.args: "));
         assert!(refusal(|c| c["process"]["cwd"] = json!("tmp")).starts_with("process.cwd: "));
     }

@@ -78,6 +78,7 @@ pub(crate) fn container(options: &Options, terminal: TerminalGoes) -> Result<Cre
     let sources = Host::probe().is_root().then(|| Sources::open(&plan)).transpose()?;
 
     let mut claim = Claim::new(&options.root, &plan.id)?;
+    claim.announce_cgroup(&plan.cgroup.dir())?;
     let cgroup = NewCgroup::create(&plan.cgroup)?;
     claim.note_cgroup(cgroup.as_ref())?;
     let gate = gate::make(claim.dir())?;

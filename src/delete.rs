@@ -45,6 +45,7 @@ fn remove(root: &Path, id: &str, force: bool) -> Result<()> {
     if let Some(cgroup) = state.own_cgroup()? {
         cgroup.remove()?;
     }
+    state.remove_unfinished_cgroup()?;
     state.remove()?;
     if let Some(record) = record {
         let this = state::for_hooks(id, &record.bundle, &record.annotations, Status::Stopped, 0);

@@ -46,7 +46,8 @@ fn run_one(hook: &Hook, state: &[u8], environment: Option<&[CString]>) -> Result
     let copy = |file: &File| file.try_clone().call("dup");
     command.stdin(input).stdout(copy(&output)?).stderr(copy(&output)?);
     let path = hook.path.display();
-    let mut child = command.spawn().call("execve").doing(|| path.to_string())?;
+    let mut child =
+        command.spawn().call("execve").doing(|| path.to_string()).field_with(|| format!("{}.path", hook.field))?;
     let status = wait(&mut child, hook.timeout).doing(|| path.to_string())?;
     if status.success() {
         return Ok(());
@@ -149,7 +150,7 @@ mod tests {
     fn a_missing_hook_is_named() {
         let hook = Hook { path: "/nope".into(), ..sh("") };
         let error = run(&[hook], b"", None).unwrap_err().to_string();
-        assert_eq!(error, "hooks.prestart[0]: /nope: execve: no such file or directory");
+        assert_eq!(error, "hooks.prestart[0].path: /nope: execve: no such file or directory");
     }
 
     #[test]

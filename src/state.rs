@@ -8,11 +8,13 @@
 //! | the directory | 0700; flock(2) on it is the container's lock |
 //! | `state.json`  | the record, replaced atomically; missing while the container is being created |
 //! | `cgroup`      | a symbolic link to the cgroup that was made for this container, and may be killed and removed with it |
+//! | `cgroup.next` | the same while it is being made: removed if it is there and empty, and never killed |
 //! | `gate`        | the socket at which a created container waits; see `gate` |
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -31,6 +33,7 @@ use crate::plan::{Hook, Kind, Plan, check_id};
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 const RECORD: &str = "state.json";
 const CGROUP: &str = "cgroup";
+const NEXT_CGROUP: &str = "cgroup.next";
 
 /// The version of the runtime-spec that Orlop implements.
 pub const OCI_VERSION: &str = "1.3.0";
@@ -181,10 +184,23 @@ impl Claim {
         Ok(claim)
     }
 
-    /// Notes which cgroup was made for this container, before any process is in it, so that `delete` finds it after a crash.
+    /// Notes which cgroup is about to be made, where there is none yet, so that `delete` finds it if this is where it ends.
+    pub fn announce_cgroup(&self, path: &Path) -> Result<()> {
+        if rustix::fs::access(path, rustix::fs::Access::EXISTS).is_ok() {
+            return Ok(());
+        }
+        symlinkat(path, &self.state.dir, NEXT_CGROUP).call("symlink").doing(|| "note the cgroup")
+    }
+
+    /// Notes which cgroup was made for this container, before any process is in it.
     pub fn note_cgroup(&self, cgroup: Option<&NewCgroup>) -> Result<()> {
         let Some(cgroup) = cgroup.filter(|cgroup| cgroup.is_made()) else { return Ok(()) };
-        symlinkat(cgroup.path(), &self.state.dir, CGROUP).call("symlink").doing(|| "note the cgroup")
+        match rustix::fs::renameat(&self.state.dir, NEXT_CGROUP, &self.state.dir, CGROUP) {
+            // Somebody removed a cgroup of that name between the look and the making.
+            Err(Errno::NOENT) => symlinkat(cgroup.path(), &self.state.dir, CGROUP).call("symlink"),
+            renamed => renamed.call("rename"),
+        }
+        .doing(|| "note the cgroup")
     }
 
     /// The directory.
@@ -322,8 +338,22 @@ impl State {
 
     /// The cgroup that was made for this container, which `delete` may kill and remove.
     pub fn own_cgroup(&self) -> Result<Option<Cgroup>> {
-        match readlinkat(&self.dir, CGROUP, Vec::new()) {
-            Ok(path) => Cgroup::open(Path::new(std::ffi::OsStr::new(&*path.to_string_lossy()))),
+        self.noted(CGROUP)?.map_or(Ok(None), |path| Cgroup::open(&path))
+    }
+
+    /// Removes the cgroup whose making was cut off before it was noted as made: nothing was ever in it.
+    pub fn remove_unfinished_cgroup(&self) -> Result<()> {
+        let Some(path) = self.noted(NEXT_CGROUP)? else { return Ok(()) };
+        match rustix::fs::rmdir(&path) {
+            // Somebody else's by now.
+            Ok(()) | Err(Errno::NOENT | Errno::BUSY | Errno::NOTEMPTY) => Ok(()),
+            Err(errno) => Err(Error::call("rmdir", errno).doing(path.display().to_string())),
+        }
+    }
+
+    fn noted(&self, name: &str) -> Result<Option<PathBuf>> {
+        match readlinkat(&self.dir, name, Vec::new()) {
+            Ok(path) => Ok(Some(PathBuf::from(std::ffi::OsStr::from_bytes(path.as_bytes())))),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(Error::call("readlink", errno).doing("the cgroup's note")),
         }

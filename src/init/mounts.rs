@@ -29,22 +29,23 @@ pub(super) fn attach(plan: &Plan, root: &Inside, sources: Vec<Option<OwnedFd>>) 
 }
 
 fn attach_one(mount: &Mount, root: &Inside, source: Option<OwnedFd>) -> Result<()> {
+    let destination = || format!("{}.destination", mount.field);
     match (&mount.source, source) {
         (MountSource::Remount, _) => {
-            let target = root.find(&mount.target).call("openat2")?;
+            let target = root.find(&mount.target).call("openat2").field_with(destination)?;
             set_attributes(mount, target.as_fd())
         }
         (MountSource::Filesystem { fstype, source, options }, _) => {
-            let target = target(mount, root, Make::Dir)?;
+            let target = target(mount, root, Make::Dir).field_with(destination)?;
             let made = make(mount, fstype, source, options, target.as_fd())?;
             mount.propagation.iter().try_for_each(|p| propagate(made.as_fd(), *p))?;
-            put(made.as_fd(), target.as_fd())
+            put(made.as_fd(), target.as_fd()).field_with(destination)
         }
         (_, Some(source)) => {
             set_attributes(mount, source.as_fd())?;
-            let is_dir = FileType::from_raw_mode(fstat(&source).call("fstat")?.st_mode) == FileType::Directory;
-            let target = target(mount, root, if is_dir { Make::Dir } else { Make::File })?;
-            put(source.as_fd(), target.as_fd())
+            let make = if is_dir(source.as_fd())? { Make::Dir } else { Make::File };
+            let target = target(mount, root, make).field_with(destination)?;
+            put(source.as_fd(), target.as_fd()).field_with(destination)
         }
         (_, None) => Err(Error::new("its source was not opened")),
     }
@@ -55,12 +56,16 @@ pub(super) fn put(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     move_mount(mount, "", target, "", flags).map_err(|errno| {
         let error = Error::call("move_mount", errno);
-        if errno == Errno::NOTDIR {
-            error.hint("one of source and target is a directory, and the other isn't")
-        } else {
-            error
+        match (is_dir(mount), is_dir(target)) {
+            (Ok(true), Ok(false)) => error.hint("a directory can't be mounted on a file"),
+            (Ok(false), Ok(true)) => error.hint("a file can't be mounted on a directory"),
+            _ => error,
         }
     })
+}
+
+fn is_dir(fd: BorrowedFd<'_>) -> Result<bool> {
+    Ok(FileType::from_raw_mode(fstat(fd).call("fstat")?.st_mode) == FileType::Directory)
 }
 
 /// Finds the target, and makes it where it is missing. What must not be hidden is checked on what was found, not on the path.
@@ -82,8 +87,11 @@ fn target(mount: &Mount, root: &Inside, make: Make) -> Result<OwnedFd> {
 }
 
 fn check_ordinary(mount: &Mount, found: OwnedFd) -> Result<OwnedFd> {
-    let is_dir = FileType::from_raw_mode(fstat(&found).call("fstat")?.st_mode) == FileType::Directory;
-    if mount.proc != ProcTarget::Allowed && !is_dir { Err(not_ordinary(mount, Errno::NOTDIR)) } else { Ok(found) }
+    if mount.proc != ProcTarget::Allowed && !is_dir(found.as_fd())? {
+        Err(not_ordinary(mount, Errno::NOTDIR))
+    } else {
+        Ok(found)
+    }
 }
 
 /// CVE-2019-19921: a symbolic link in its place would put procfs elsewhere, and leave an attacker's files where it belongs.
@@ -110,13 +118,13 @@ fn make(mount: &Mount, fstype: &str, source: &str, options: &[FsOption], target:
     if !source.is_empty() {
         fsconfig_set_string(&fs, "source", source).call("fsconfig").doing(|| format!("source {source:?}"))?;
     }
-    if fstype == "tmpfs" && !options.iter().any(|option| matches!(option, FsOption::Pair(key, _) if key == "mode")) {
+    if fstype == "tmpfs" && !options.iter().any(|option| option.key == "mode") {
         // As runc: what was there before keeps its permissions.
         let mode = format!("{:o}", fstat(target).call("fstat")?.st_mode & 0o7777);
         fsconfig_set_string(&fs, "mode", &mode).call("fsconfig")?;
     }
     for option in options {
-        configure(fs.as_fd(), option)?;
+        configure(fs.as_fd(), option).field_with(|| format!("{}.options[{}]", mount.field, option.index))?;
     }
     fsconfig_create(&fs).map_err(|errno| create_error(fs.as_fd(), fstype, errno))?;
     let attr = u32::try_from(mount.attr.set).map_err(|_| Error::new("an attribute that fsmount doesn't take"))?;
@@ -127,12 +135,12 @@ fn make(mount: &Mount, fstype: &str, source: &str, options: &[FsOption], target:
     Ok(made)
 }
 
-fn configure(fs: BorrowedFd<'_>, option: &FsOption) -> Result<()> {
-    let (result, text) = match option {
-        FsOption::Flag(key) => (fsconfig_set_flag(fs, key.as_str()), key.clone()),
-        FsOption::Pair(key, value) => (fsconfig_set_string(fs, key.as_str(), value.as_str()), format!("{key}={value}")),
+fn configure(fs: BorrowedFd<'_>, FsOption { key, value, .. }: &FsOption) -> Result<()> {
+    let result = match value {
+        None => fsconfig_set_flag(fs, key.as_str()),
+        Some(value) => fsconfig_set_string(fs, key.as_str(), value.as_str()),
     };
-    result.map_err(|errno| with_kernels_words(fs, Error::call("fsconfig", errno).doing(format!("option {text:?}"))))
+    result.map_err(|errno| with_kernels_words(fs, Error::call("fsconfig", errno).doing(format!("option {key:?}"))))
 }
 
 fn create_error(fs: BorrowedFd<'_>, fstype: &str, errno: Errno) -> Error {

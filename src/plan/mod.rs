@@ -137,10 +137,15 @@ impl Plan {
         unsupported::refuse(spec)?;
         let namespaces = Namespaces::new(spec)?;
         let mounts = mounts::plan(spec, &bundle.dir, &namespaces)?;
+        let process = Process::new(spec)?;
+        let ids = IdMaps::new(spec, &namespaces);
+        if let Some(ids) = &ids {
+            ids.check_user(&process.user)?;
+        }
         Ok(Self {
             id: request.id.clone(),
             annotations: spec.annotations().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),
-            ids: IdMaps::new(spec, &namespaces),
+            ids,
             root: root(bundle, request)?,
             devices: devices::plan(spec, &mounts)?,
             masked_paths: paths(spec, |linux| linux.masked_paths().as_ref()),
@@ -148,7 +153,7 @@ impl Plan {
             hostname: spec.hostname().clone().filter(|name| !name.is_empty()),
             domainname: spec.domainname().clone().filter(|name| !name.is_empty()),
             sysctls: sysctl::plan(spec, &namespaces)?,
-            process: Process::new(spec)?,
+            process,
             hooks: hooks(spec),
             cgroup: CgroupPlan::new(spec, request, &namespaces, host)?,
             keyring: keyring(request)?,

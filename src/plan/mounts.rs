@@ -20,11 +20,13 @@ pub struct Propagation {
 
 /// An option of a file system, as fsconfig(2) takes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FsOption {
-    /// A word alone.
-    Flag(String),
-    /// `key=value`.
-    Pair(String, String),
+pub struct FsOption {
+    /// Its place in `options`.
+    pub index: usize,
+    /// The word, or what stands before the `=`.
+    pub key: String,
+    /// What stands behind the `=`.
+    pub value: Option<String>,
 }
 
 /// What is mounted.
@@ -124,21 +126,21 @@ impl Options {
     fn parse(options: &[String], field: &str) -> Result<Self> {
         let mut parsed = Self::default();
         for (j, option) in options.iter().enumerate() {
-            parsed.add(option).map_err(|error| error.field(format!("{field}.options[{j}]")))?;
+            parsed.add(j, option).map_err(|error| error.field(format!("{field}.options[{j}]")))?;
         }
         Ok(parsed)
     }
 
-    fn add(&mut self, option: &str) -> Result<()> {
+    fn add(&mut self, index: usize, option: &str) -> Result<()> {
         match word(option) {
             Some(Word::Attr { set, clear }) => change(&mut self.attr, set, clear),
             Some(Word::RecursiveAttr { set, clear }) => change(&mut self.recursive_attr, set, clear),
             Some(Word::Propagate(propagation)) => self.propagation.push(propagation),
             Some(Word::Bind(recursive)) => self.bind = Some(recursive || self.bind == Some(true)),
             Some(Word::Remount) => self.remount = true,
-            Some(Word::Super(Some(name))) => self.data.push(FsOption::Flag(name.into())),
+            Some(Word::Super(Some(name))) => self.data.push(FsOption { index, key: name.into(), value: None }),
             Some(Word::Super(None) | Word::Nothing) => (),
-            None => self.data.extend(data(option)?),
+            None => self.data.extend(data(index, option)?),
         }
         Ok(())
     }
@@ -153,7 +155,7 @@ fn change(attr: &mut MountAttr, set: u64, clear: u64) {
 /// Words that need support of their own, which is not there yet, must not be handed to a file system as data.
 const NOT_YET: [&str; 6] = ["idmap", "ridmap", "tmpcopyup", "copy-symlink", "src-nofollow", "dest-nofollow"];
 
-fn data(option: &str) -> Result<Option<FsOption>> {
+fn data(index: usize, option: &str) -> Result<Option<FsOption>> {
     let (key, value) = option.split_once('=').map_or((option, None), |(key, value)| (key, Some(value)));
     if NOT_YET.contains(&key) {
         return Err(Error::new(format!("mount option {key:?} is not supported yet")));
@@ -161,11 +163,8 @@ fn data(option: &str) -> Result<Option<FsOption>> {
     if value.is_some_and(|value| value.len() > 255) {
         return Err(Error::new(format!("the value of {key:?} has more than 255 bytes, and the kernel takes no more")));
     }
-    Ok(match (key, value) {
-        ("", None) => None,
-        (key, Some(value)) => Some(FsOption::Pair(key.into(), value.into())),
-        (key, None) => Some(FsOption::Flag(key.into())),
-    })
+    let option = FsOption { index, key: key.into(), value: value.map(str::to_owned) };
+    Ok((!option.key.is_empty() || option.value.is_some()).then_some(option))
 }
 
 fn plan_one(
@@ -246,9 +245,8 @@ fn source(
 
 /// Without what only version 1 knows, which engines may send for either.
 fn cgroup2_options(options: &[FsOption]) -> Vec<FsOption> {
-    let v2 = |option: &&FsOption| match option {
-        FsOption::Flag(name) => name.starts_with("nsdelegate") || name.starts_with("memory_") || name == "favordynmods",
-        FsOption::Pair(..) => false,
+    let v2 = |option: &&FsOption| {
+        option.key == "nsdelegate" || option.key.starts_with("memory_") || option.key == "favordynmods"
     };
     options.iter().filter(v2).cloned().collect()
 }
@@ -257,18 +255,16 @@ fn bind(source: &Path, field: &str, options: &Options, bundle: &Path) -> Result<
     if source.as_os_str().is_empty() {
         return Err(Error::new("a bind mount needs a source").field(format!("{field}.source")));
     }
-    if let Some(FsOption::Flag(name) | FsOption::Pair(name, _)) =
-        options.data.iter().find(|option| !is_super_flag(option))
-    {
-        let text = format!("bind mounts cannot have any filesystem-specific options applied, such as {name:?}");
-        return Err(Error::new(text).field(format!("{field}.options")));
+    if let Some(FsOption { index, key, .. }) = options.data.iter().find(|option| !is_super_flag(option)) {
+        let text = format!("bind mounts cannot have any filesystem-specific options applied, such as {key:?}");
+        return Err(Error::new(text).field(format!("{field}.options[{index}]")));
     }
     Ok(MountSource::Bind { path: bundle.join(source), recursive: options.bind == Some(true) })
 }
 
 /// `sync` and the like are harmless on a bind mount, which has no super block of its own to set them on.
 fn is_super_flag(option: &FsOption) -> bool {
-    matches!(option, FsOption::Flag(name) if matches!(word(name), Some(Word::Super(_))))
+    matches!(word(&option.key), Some(Word::Super(_)))
 }
 
 /// What may be replaced below /proc; runc's list.
@@ -352,11 +348,9 @@ mod tests {
     fn a_file_system_with_attributes_and_data() {
         let mount = one(&json!({"destination": "/dev/shm", "type": "tmpfs", "source": "shm",
             "options": ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k", "sync"]}));
-        let options = vec![
-            FsOption::Pair("mode".into(), "1777".into()),
-            FsOption::Pair("size".into(), "65536k".into()),
-            FsOption::Flag("sync".into()),
-        ];
+        let option =
+            |index, key: &str, value: Option<&str>| FsOption { index, key: key.into(), value: value.map(Into::into) };
+        let options = vec![option(3, "mode", Some("1777")), option(4, "size", Some("65536k")), option(5, "sync", None)];
         let source = MountSource::Filesystem { fstype: "tmpfs".into(), source: "shm".into(), options };
         assert_eq!(mount.source, source);
         let set = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC | libc::MOUNT_ATTR_NODEV;
@@ -442,7 +436,7 @@ mod tests {
     #[test]
     fn what_cannot_be_done_is_refused_with_its_field() {
         let data = refusal(&json!({"destination": "/x", "source": "/y", "options": ["bind", "size=1"]}));
-        assert!(data.starts_with("mounts[0].options: bind mounts cannot have"), "{data}");
+        assert!(data.starts_with("mounts[0].options[1]: bind mounts cannot have"), "{data}");
         let idmap = refusal(&json!({"destination": "/x", "source": "/y", "options": ["bind", "ro", "idmap"]}));
         assert!(idmap.starts_with("mounts[0].options[2]: "), "{idmap}");
         assert!(refusal(&json!({"destination": "/x"})).starts_with("mounts[0].type: "));

@@ -155,6 +155,12 @@ pub struct IdMap {
     pub size: u32,
 }
 
+impl IdMap {
+    fn has(&self, id: u32) -> bool {
+        id.checked_sub(self.container).is_some_and(|offset| offset < self.size)
+    }
+}
+
 /// The mappings of a new user namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdMaps {
@@ -170,6 +176,21 @@ impl IdMaps {
         namespaces.is_new(Kind::User).then(|| Self {
             uids: ranges(linux.uid_mappings().as_deref()),
             gids: ranges(linux.gid_mappings().as_deref()),
+        })
+    }
+
+    /// Refuses a user that the new namespace doesn't have.
+    pub(super) fn check_user(&self, user: &super::User) -> Result<()> {
+        let check = |id: u32, ranges: &[IdMap], field: String, mappings: &str| {
+            if ranges.iter().any(|range| range.has(id)) {
+                return Ok(());
+            }
+            Err(Error::new(format!("{id} is not mapped in {mappings}")).field(field))
+        };
+        check(user.uid, &self.uids, "process.user.uid".into(), "linux.uidMappings")?;
+        check(user.gid, &self.gids, "process.user.gid".into(), "linux.gidMappings")?;
+        user.groups.iter().enumerate().try_for_each(|(i, gid)| {
+            check(*gid, &self.gids, format!("process.user.additionalGids[{i}]"), "linux.gidMappings")
         })
     }
 
@@ -209,6 +230,20 @@ mod tests {
     fn a_mount_namespace_is_needed() {
         let error = plan(&json!([{"type": "pid"}])).unwrap_err().to_string();
         assert!(error.starts_with("linux.namespaces: needs a mount namespace"), "{error}");
+    }
+
+    #[test]
+    fn a_user_has_to_be_mapped() {
+        let one = |container| vec![IdMap { container, host: 1000, size: 2 }];
+        let maps = IdMaps { uids: one(0), gids: one(5) };
+        let refusal = |uid, gid, groups: &[u32]| {
+            let user = super::super::User { uid, gid, groups: groups.to_vec(), umask: 0 };
+            maps.check_user(&user).err().map(|error| error.field_path().unwrap_or_default().to_owned())
+        };
+        assert_eq!(refusal(1, 6, &[5, 6]), None);
+        assert_eq!(refusal(2, 5, &[]).unwrap(), "process.user.uid");
+        assert_eq!(refusal(0, 4, &[]).unwrap(), "process.user.gid");
+        assert_eq!(refusal(0, 5, &[5, 7]).unwrap(), "process.user.additionalGids[1]");
     }
 
     #[test]
