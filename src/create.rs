@@ -5,14 +5,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
-use rustix::process::{Rlimit, prlimit};
+use rustix::process::{Rlimit, chdir, prlimit};
 
 use crate::bundle::Bundle;
 use crate::cgroupv2::NewCgroup;
 use crate::error::{Annotate, Context, Error, Result};
 use crate::host::Host;
 use crate::init::{self, Inherited};
-use crate::plan::{Plan, Request};
+use crate::plan::{Kind, Plan, Request};
 use crate::sources::Sources;
 use crate::spawn::{self, Child};
 use crate::state::{self, Claim, Status};
@@ -68,16 +68,32 @@ pub fn create(options: &Options) -> Result<()> {
     container(options, TerminalGoes::ToSocket).map(drop)
 }
 
-/// The line from the bundle to the container. Each step undoes itself when a later one fails.
+/// From the bundle to the container. Everything that can be refused is refused before anything is made.
 pub(crate) fn container(options: &Options, terminal: TerminalGoes) -> Result<Created> {
     sys::cloexec_from(3 + options.preserve_fds).call("close_range")?;
     let bundle = Bundle::open(&options.bundle)?;
     let plan = Plan::new(&bundle, &options.request(), &Host::probe())?;
     let console_socket = connect_console(&plan, options, terminal)?;
     check_preserved_fds(options.preserve_fds)?;
-    let sources = Host::probe().is_root().then(|| Sources::open(&plan)).transpose()?;
-
+    let sources = sources(&plan)?;
+    // Hooks run in the bundle's directory, as with runc.
+    chdir(&plan.bundle).call("chdir")?;
     let mut claim = Claim::new(&options.root, &plan.id)?;
+    let created = from_plan(&plan, options, terminal, &claim, sources, console_socket)
+        .inspect_err(|_| hooks::run_all(&plan.hooks.poststop, &this(&plan, Status::Stopped, 0)))?;
+    claim.keep();
+    Ok(created)
+}
+
+/// The line from the plan to the container. Each step undoes itself when a later one fails.
+fn from_plan(
+    plan: &Plan,
+    options: &Options,
+    terminal: TerminalGoes,
+    claim: &Claim,
+    sources: Option<Sources>,
+    console_socket: Option<OwnedFd>,
+) -> Result<Created> {
     claim.announce_cgroup(&plan.cgroup.dir())?;
     let cgroup = NewCgroup::create(&plan.cgroup)?;
     claim.note_cgroup(cgroup.as_ref())?;
@@ -85,21 +101,26 @@ pub(crate) fn container(options: &Options, terminal: TerminalGoes) -> Result<Cre
 
     let inherited = Inherited { sources, gate, console_socket };
     let cgroup_fd = cgroup.as_ref().map(AsFd::as_fd);
-    let mut child =
-        spawn::container(&plan, cgroup_fd, |parent, unjoined| init::run(&plan, inherited, unjoined, parent))?;
-    let terminal = prepare(&plan, &mut child, terminal).map_err(|error| failed(&plan, cgroup.as_ref(), error))?;
-    claim.save(&plan, child.pid, cgroup.as_ref())?;
+    let mut child = spawn::container(plan, cgroup_fd, |parent, unjoined| init::run(plan, inherited, unjoined, parent))?;
+    let main = converse(plan, &mut child, terminal).map_err(|error| with_oom(cgroup.as_ref(), error))?;
+    limit(plan, &child)?;
+
+    claim.save(plan, child.pid, cgroup.as_ref())?;
     write_pid_file(options.pid_file.as_deref(), &child)?;
     child.tell(Step::Saved)?;
-
     let init = child.release()?;
     cgroup.into_iter().for_each(NewCgroup::keep);
-    claim.keep();
-    Ok(Created { init, terminal })
+    Ok(Created { init, terminal: main })
+}
+
+/// Opened here, with this process's privileges; in a user namespace by the child, see `sources`.
+fn sources(plan: &Plan) -> Result<Option<Sources>> {
+    let here = Host::probe().is_root() && !plan.namespaces.has(Kind::User);
+    here.then(|| Sources::open(plan)).transpose()
 }
 
 /// The parent's part of the conversation, see `sync`. Returns the terminal's main side when it came here.
-fn prepare(plan: &Plan, child: &mut Child, terminal: TerminalGoes) -> Result<Option<OwnedFd>> {
+fn converse(plan: &Plan, child: &mut Child, terminal: TerminalGoes) -> Result<Option<OwnedFd>> {
     if spawn::is_replaced(&plan.namespaces) {
         child.follow_replacement()?;
     }
@@ -117,7 +138,6 @@ fn prepare(plan: &Plan, child: &mut Child, terminal: TerminalGoes) -> Result<Opt
     let comes_here = plan.process.terminal.is_some() && terminal == TerminalGoes::Here;
     let main = comes_here.then(|| child.wait_for(Step::Terminal)).transpose()?.and_then(|received| received.fd);
     child.wait_for(Step::Ready)?;
-    limit(plan, child)?;
     Ok(main)
 }
 
@@ -134,9 +154,8 @@ fn limit(plan: &Plan, child: &Child) -> Result<()> {
     Ok(())
 }
 
-/// A container that did not come to be: its last hooks run, and the error says so if it was for want of memory.
-fn failed(plan: &Plan, cgroup: Option<&NewCgroup>, error: Error) -> Error {
-    hooks::run_all(&plan.hooks.poststop, &this(plan, Status::Stopped, 0));
+/// An init that died for want of memory can't say so itself.
+fn with_oom(cgroup: Option<&NewCgroup>, error: Error) -> Error {
     match cgroup.and_then(NewCgroup::oom_kills) {
         Some(1..) => error.hint("the kernel's OOM killer ended it: linux.resources.memory.limit is too low"),
         _ => error,

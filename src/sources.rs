@@ -1,8 +1,11 @@
 //! What the container gets of the host's file tree, opened before anything of the container's is mounted: the root file
 //! system, the sources of bind mounts, and device nodes where they can't be made.
 //!
-//! Each is a detached copy of a mount. The parent opens them, with its privileges and its view, and the child inherits
-//! them; so no source path is ever looked up in a tree that already has container mounts in it (CVE-2021-30465).
+//! Each is a detached copy of a mount. All are opened before the first is attached, so that no source path is ever looked up in
+//! a tree that already has container mounts in it (CVE-2021-30465).
+//!
+//! The parent opens them, with its privileges and its view, and the child inherits them; but in a user namespace the child
+//! does, because only copies of its own mounts keep the flags and submounts locked that the host's root put there.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -54,7 +57,9 @@ fn copy(path: &Path, recursive: bool) -> Result<OwnedFd> {
     open_tree(CWD, path, flags).map_err(|errno| {
         let error = Error::call("open_tree", errno).doing(format!("source {:?}", path.display().to_string()));
         match errno {
-            Errno::INVAL => error.hint("something below it is unbindable, or it is in another mount namespace"),
+            Errno::INVAL => {
+                error.hint("it is unbindable, or (in a user namespace) something is mounted below it: use rbind")
+            }
             Errno::NOSYS => error.hint("Orlop needs Linux 5.14 or newer"),
             _ => error,
         }

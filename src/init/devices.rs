@@ -8,6 +8,7 @@ use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, Uid, chownat, fstat, makedev, mknodat, openat, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
+use rustix::process::umask;
 
 use super::mounts::put;
 use crate::error::{Annotate, Context, Error, Result};
@@ -26,6 +27,8 @@ const LINKS: [(&str, &str); 4] = [
 pub(super) fn make(plan: &Plan, root: &Inside, sources: Vec<OwnedFd>) -> Result<()> {
     let Some(devices) = &plan.devices else { return Ok(()) };
     let dev = root.find_or_make(Path::new("/dev"), Make::Dir)?;
+    // Nodes have the mode that the config says, and the hooks that follow a mask that is fit for the host.
+    let mask = umask(Mode::empty());
     if sources.is_empty() {
         for device in &devices.nodes {
             make_node(device, root, dev.as_fd())
@@ -37,6 +40,7 @@ pub(super) fn make(plan: &Plan, root: &Inside, sources: Vec<OwnedFd>) -> Result<
         let target = root.find_or_make(&device.path, Make::File).field(&device.field)?;
         put(source.as_fd(), target.as_fd()).doing(|| format!("bind {}", device.path.display())).field(&device.field)?;
     }
+    umask(mask);
     make_links(devices, dev.as_fd()).doing(|| "make the links in /dev")
 }
 

@@ -10,11 +10,15 @@ use rustix::thread::{
 };
 
 use crate::error::{Annotate, Context, Error, Result};
-use crate::plan::{Capabilities, Plan, User};
+use crate::plan::{Capabilities, Kind, Plan, User};
 use crate::sys;
 
-/// In a user namespace, right after its maps were written: becomes its root, as who everything inside is made.
-pub(super) fn become_root() -> Result<()> {
+/// In a user namespace: becomes its root, as who everything inside is made. Before that the process is still the caller's user,
+/// and may open what the caller may.
+pub(super) fn become_root(plan: &Plan) -> Result<()> {
+    if !plan.namespaces.has(Kind::User) {
+        return Ok(());
+    }
     match set_thread_groups(&[]) {
         // An unprivileged user's namespace, where groups can't be changed at all.
         Ok(()) | Err(Errno::PERM) => (),

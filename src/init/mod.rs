@@ -26,7 +26,7 @@ use crate::{gate, hooks, sys};
 /// What the parent opened for the child.
 #[derive(Debug)]
 pub struct Inherited {
-    /// Copies of the host's mounts; `None` where only the child's own user namespace gives the right to make them.
+    /// Copies of the host's mounts; `None` in a user namespace, where they have to be copies of the child's own mounts.
     pub sources: Option<Sources>,
     /// The listening end of the gate.
     pub gate: OwnedFd,
@@ -67,6 +67,7 @@ fn init(plan: &Plan, inherited: Inherited, unjoined: Unjoined, audience: &mut Au
 
     namespaces::enter(plan, unjoined, parent)?;
     let sources = sources.map_or_else(|| Sources::open(plan), Ok)?;
+    identity::become_root(plan)?;
     let root = rootfs::attach(plan, sources.root)?;
     mounts::attach(plan, &root, sources.mounts)?;
     devices::make(plan, &root, sources.devices)?;

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use rustix::system::{setdomainname, sethostname};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use super::{identity, wait};
+use super::wait;
 use crate::error::{Annotate, Context, Error, Result};
 use crate::inside::{open_in_proc, private_proc};
 use crate::plan::{Kind, Namespaces, Plan, Sysctl};
@@ -19,7 +19,6 @@ use crate::sync::{Step, Sync};
 pub(super) fn enter(plan: &Plan, unjoined: Unjoined, parent: &Sync) -> Result<()> {
     if plan.ids.is_some() {
         wait(parent, Step::IdsMapped)?;
-        identity::become_root()?;
     }
     if let Some(user) = unjoined.user {
         join_user(plan, &user, &unjoined.others, parent)?;
@@ -44,7 +43,6 @@ fn join_user(plan: &Plan, user: &OwnedFd, others: &[(crate::plan::Joined, OwnedF
     for (joined, file) in others {
         setns(file, joined.kind).map_err(|errno| join_error(joined, errno).field(&joined.field))?;
     }
-    identity::become_root()?;
     unshare(plan.namespaces.new_bits() & !(Kind::Pid.bit() | Kind::Cgroup.bit()))?;
     if spawn::is_replaced(&plan.namespaces) {
         spawn::replace(parent)?;

@@ -28,7 +28,7 @@ pub(super) fn attach(plan: &Plan, tree: OwnedFd) -> Result<Inside> {
         .call("move_mount")
         .doing(|| format!("attach the root file system at {}", place.display()))
         .field("root.path")?;
-    rustix::process::umask(Mode::empty());
+    rustix::process::umask(Mode::from_raw_mode(0o022));
     Ok(Inside::new(tree))
 }
 
