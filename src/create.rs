@@ -79,7 +79,8 @@ pub(crate) fn container(options: &Options, terminal: TerminalGoes) -> Result<Cre
     // Hooks run in the bundle's directory, as with runc.
     chdir(&plan.bundle).call("chdir")?;
     let mut claim = Claim::new(&options.root, &plan.id)?;
-    let created = from_plan(&plan, options, terminal, &claim, sources, console_socket)
+    let inherited = Inherited { sources, gate: gate::make(claim.dir())?, console_socket };
+    let created = from_plan(&plan, options, terminal, &claim, inherited)
         .inspect_err(|_| hooks::run_all(&plan.hooks.poststop, &this(&plan, Status::Stopped, 0)))?;
     claim.keep();
     Ok(created)
@@ -91,15 +92,11 @@ fn from_plan(
     options: &Options,
     terminal: TerminalGoes,
     claim: &Claim,
-    sources: Option<Sources>,
-    console_socket: Option<OwnedFd>,
+    inherited: Inherited,
 ) -> Result<Created> {
     claim.announce_cgroup(&plan.cgroup.dir())?;
     let cgroup = NewCgroup::create(&plan.cgroup)?;
     claim.note_cgroup(cgroup.as_ref())?;
-    let gate = gate::make(claim.dir())?;
-
-    let inherited = Inherited { sources, gate, console_socket };
     let cgroup_fd = cgroup.as_ref().map(AsFd::as_fd);
     let mut child = spawn::container(plan, cgroup_fd, |parent, unjoined| init::run(plan, inherited, unjoined, parent))?;
     let main = converse(plan, &mut child, terminal).map_err(|error| with_oom(cgroup.as_ref(), error))?;

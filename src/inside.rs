@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, mkdirat, mknodat, openat, openat2, readlinkat,
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, fstatfs, mkdirat, mknodat, openat, openat2, readlinkat,
 };
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
@@ -18,6 +18,12 @@ use crate::error::{Annotate, Context, Error, Result};
 
 /// How often a lookup is tried again when something was renamed under it, before that counts as an attack.
 const TRIES: u32 = 1000;
+
+/// What statfs(2) says of a procfs.
+pub const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+
+/// The inode number of a procfs' root, and of nothing else in it.
+pub const PROC_ROOT_INO: u64 = 1;
 
 /// As many as the kernel follows in one lookup.
 const MAX_LINKS: u32 = 40;
@@ -181,10 +187,26 @@ fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
 }
 
 /// A procfs that nobody else has, attached nowhere, so that nothing can be mounted over any part of it (rule R2).
+///
+/// In a user namespace without a pid namespace of its own none can be made. There it is the `/proc` that this process has
+/// still, before it enters the container's root; [`open_in_proc`] meets nothing that is mounted over parts of it.
 pub fn private_proc() -> Result<OwnedFd> {
     let fs = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC).call("fsopen")?;
-    fsconfig_create(&fs).call("fsconfig")?;
+    match fsconfig_create(&fs) {
+        Err(Errno::PERM) => return hosts_proc(),
+        made => made.call("fsconfig")?,
+    }
     fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).call("fsmount")
+}
+
+fn hosts_proc() -> Result<OwnedFd> {
+    let proc =
+        rustix::fs::open("/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).call("open")?;
+    let is_root = fstat(&proc).call("fstat")?.st_ino == PROC_ROOT_INO;
+    if is_root && fstatfs(&proc).call("fstatfs")?.f_type == PROC_SUPER_MAGIC {
+        return Ok(proc);
+    }
+    Err(Error::new("/proc is not a proc file system"))
 }
 
 /// Opens a file of a procfs by its handle: no links, no crossing into what somebody mounted over it.

@@ -16,10 +16,8 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::error::{Annotate, Context, Error, Result};
-use crate::inside::is_char_device;
+use crate::inside::{PROC_ROOT_INO, PROC_SUPER_MAGIC, is_char_device};
 use crate::plan::{Device, Kind, Mount, MountSource, Plan, ProcTarget};
-
-const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 
 /// Detached copies of the host's mounts, in the plan's order.
 #[derive(Debug)]
@@ -82,7 +80,6 @@ fn mount_source(mount: &Mount, plan: &Plan) -> Result<Option<OwnedFd>> {
 
 /// Only a whole procfs may stand in for /proc; a directory of one could be anything (CVE-2019-16884).
 fn check_is_proc(source: BorrowedFd<'_>) -> Result<()> {
-    const PROC_ROOT_INO: u64 = 1;
     let is_proc = fstatfs(source).call("fstatfs")?.f_type == PROC_SUPER_MAGIC;
     if is_proc && fstat(source).call("fstat")?.st_ino == PROC_ROOT_INO {
         return Ok(());

@@ -12,11 +12,9 @@ use rustix::mount::{
 
 use super::rootfs::propagate;
 use crate::error::{Annotate, Context, Error, Result};
-use crate::inside::{Inside, Make};
+use crate::inside::{Inside, Make, PROC_SUPER_MAGIC};
 use crate::plan::{FsOption, Mount, MountSource, Plan, ProcTarget};
 use crate::sys::{MountAttr, mount_setattr};
-
-const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 
 /// Mounts everything, in the config's order.
 pub(super) fn attach(plan: &Plan, root: &Inside, sources: Vec<Option<OwnedFd>>) -> Result<()> {
@@ -140,7 +138,8 @@ fn configure(fs: BorrowedFd<'_>, FsOption { key, value, .. }: &FsOption) -> Resu
         None => fsconfig_set_flag(fs, key.as_str()),
         Some(value) => fsconfig_set_string(fs, key.as_str(), value.as_str()),
     };
-    result.map_err(|errno| with_kernels_words(fs, Error::call("fsconfig", errno).doing(format!("option {key:?}"))))
+    let text = || value.as_ref().map_or_else(|| key.clone(), |value| format!("{key}={value}"));
+    result.map_err(|errno| with_kernels_words(fs, Error::call("fsconfig", errno).doing(format!("option {:?}", text()))))
 }
 
 fn create_error(fs: BorrowedFd<'_>, fstype: &str, errno: Errno) -> Error {
