@@ -23,6 +23,8 @@ check: setup ## format, lints and unit tests; needs no root
 	cargo test --lib --bins
 
 integration: setup root ## the real binary against the real kernel
+	tools/setup.sh strace
+	cargo build --example probe
 	cargo test --test integration
 
 test: check integration ## everything

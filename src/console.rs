@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::stdio::{stdin, stdout};
@@ -13,16 +14,8 @@ use crate::error::{Context, Error, Result};
 use crate::sys;
 
 /// Signals that mean this process and not the container.
-const OWN: [Signal; 8] = [
-    Signal::SIGCHLD,
-    Signal::SIGPIPE,
-    Signal::SIGURG,
-    Signal::SIGSEGV,
-    Signal::SIGBUS,
-    Signal::SIGILL,
-    Signal::SIGFPE,
-    Signal::SIGABRT,
-];
+const OWN: [Signal; 7] =
+    [Signal::SIGPIPE, Signal::SIGURG, Signal::SIGSEGV, Signal::SIGBUS, Signal::SIGILL, Signal::SIGFPE, Signal::SIGABRT];
 
 /// Bytes that are safe to write where poll(2) says that writing is possible: a pipe then takes this many at once.
 const CHUNK: usize = 4096;
@@ -77,6 +70,10 @@ impl Foreground {
     fn pass_signals(&mut self, init: BorrowedFd<'_>) -> Result<()> {
         while let Some(signal) = self.signals.read_signal().call("read").map_err(|e| e.doing("signalfd"))? {
             let number = i32::try_from(signal.ssi_signo).unwrap_or_default();
+            if number == libc::SIGCHLD {
+                reap_orphans(init)?;
+                continue;
+            }
             if let Some(relay) = self.relay.as_ref().filter(|_| number == libc::SIGWINCH) {
                 relay.copy_size();
                 continue;
@@ -87,6 +84,25 @@ impl Foreground {
             }
         }
         Ok(())
+    }
+}
+
+/// Collects the container's orphans, which this process adopts, but not its init, whose exit code is wanted later.
+fn reap_orphans(init: BorrowedFd<'_>) -> Result<()> {
+    let ended = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG;
+    loop {
+        let first = match waitid(Id::All, ended | WaitPidFlag::WNOWAIT) {
+            Ok(status) => status.pid(),
+            Err(nix::errno::Errno::ECHILD) => None,
+            Err(errno) => return Err(errno).call("waitid"),
+        };
+        // Asked after the look at the queue: an init that died before it is recognised.
+        let init = waitid(Id::PIDFd(init), ended | WaitPidFlag::WNOWAIT).call("waitid")?.pid();
+        match first {
+            Some(orphan) if Some(orphan) != init => drop(waitid(Id::Pid(orphan), ended).call("waitid")?),
+            // When the init is first in the queue the end is near, and the others are collected by who adopts us.
+            _ => return Ok(()),
+        }
     }
 }
 

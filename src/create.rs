@@ -10,6 +10,7 @@ use rustix::process::{Rlimit, chdir, prlimit};
 use crate::bundle::Bundle;
 use crate::cgroupv2::NewCgroup;
 use crate::error::{Annotate, Context, Error, Result};
+use crate::hooks::Circumstances;
 use crate::host::Host;
 use crate::init::{self, Inherited};
 use crate::plan::{Kind, Plan, Request};
@@ -78,11 +79,11 @@ pub(crate) fn container(options: &Options, terminal: TerminalGoes) -> Result<Cre
     let sources = sources(&plan)?;
     // Hooks run in the bundle's directory, as with runc.
     chdir(&plan.bundle).call("chdir")?;
-    let mut claim = Claim::new(&options.root, &plan.id)?;
+    let claim = Claim::new(&options.root, &plan.id)?;
     let inherited = Inherited { sources, gate: gate::make(claim.dir())?, console_socket };
     let created = from_plan(&plan, options, terminal, &claim, inherited)
-        .inspect_err(|_| hooks::run_all(&plan.hooks.poststop, &this(&plan, Status::Stopped, 0)))?;
-    claim.keep();
+        .inspect_err(|_| hooks::run_all(&plan.hooks.poststop, reading(&this(&plan, Status::Stopped, 0))))?;
+    claim.keep()?;
     Ok(created)
 }
 
@@ -129,7 +130,9 @@ fn converse(plan: &Plan, child: &mut Child, terminal: TerminalGoes) -> Result<Op
     }
     if !plan.hooks.create_runtime.is_empty() {
         child.wait_for(Step::Mounted)?;
-        hooks::run(&plan.hooks.create_runtime, &this(plan, Status::Creating, child.raw_pid()), None)?;
+        let state = this(plan, Status::Creating, child.raw_pid());
+        let with = Circumstances { container: Some(child.pidfd()), ..reading(&state) };
+        hooks::run(&plan.hooks.create_runtime, with)?;
         child.tell(Step::HooksDone)?;
     }
     let comes_here = plan.process.terminal.is_some() && terminal == TerminalGoes::Here;
@@ -157,6 +160,10 @@ fn with_oom(cgroup: Option<&NewCgroup>, error: Error) -> Error {
         Some(1..) => error.hint("the kernel's OOM killer ended it: linux.resources.memory.limit is too low"),
         _ => error,
     }
+}
+
+fn reading(state: &[u8]) -> Circumstances<'_> {
+    Circumstances { state, ..Circumstances::default() }
 }
 
 fn this(plan: &Plan, status: Status, pid: i32) -> Vec<u8> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
+use crate::hooks::Circumstances;
 use crate::spawn::wait_gone;
 use crate::state::{self, DOES_NOT_EXIST, Record, State, Status};
 use crate::{hooks, sys};
@@ -28,7 +29,7 @@ pub fn delete(root: &Path, id: &str, force: bool) -> Result<()> {
 
 fn remove(root: &Path, id: &str, force: bool) -> Result<()> {
     let state = State::open(root, id)?;
-    if force {
+    if force || is_created(&state)? {
         // Before the lock: a creation or a start that hangs has it, and ends when its container dies.
         kill_all(&state)?;
     }
@@ -49,7 +50,7 @@ fn remove(root: &Path, id: &str, force: bool) -> Result<()> {
     state.remove()?;
     if let Some(record) = record {
         let this = state::for_hooks(id, &record.bundle, &record.annotations, Status::Stopped, 0);
-        hooks::run_all(&record.poststop, &this);
+        hooks::run_all(&record.poststop, Circumstances { state: &this, ..Circumstances::default() });
     }
     Ok(())
 }
@@ -63,6 +64,12 @@ fn load(state: &State, force: bool) -> Result<Option<Record>> {
         }
         loaded => loaded,
     }
+}
+
+/// A container that was never started may be deleted as it is.
+fn is_created(state: &State) -> Result<bool> {
+    let record = state.load()?;
+    Ok(record.is_some() && state.status(record.as_ref())?.0 == Status::Created)
 }
 
 fn kill_all(state: &State) -> Result<()> {

@@ -41,7 +41,8 @@ impl Error {
 
     /// A system call that failed.
     pub fn call(name: &'static str, errno: Errno) -> Self {
-        Self::from_cause(Cause::Call(Cow::Borrowed(name), errno.raw_os_error()))
+        let error = Self::from_cause(Cause::Call(Cow::Borrowed(name), errno.raw_os_error()));
+        if errno == Errno::NOSYS { error.hint("Orlop needs Linux 5.14 or newer") } else { error }
     }
 
     fn from_cause(cause: Cause) -> Self {

@@ -1,14 +1,15 @@
 //! The gate: what a created container waits at, and `start` opens.
 //!
 //! A listening socket in the state directory, made before the container's init is born and inherited by it. `start`
-//! connects and says "go"; the init accepts, and executes the program with the connection still open. Close-on-exec then
-//! ends the connection without a word: executed. A failure is written to it first. An init that is gone refuses at once.
+//! connects and says "go"; the init accepts, says "next" when it has nothing left to do but execve(2), and executes the
+//! program with the connection still open. Close-on-exec then ends the connection: executed. A failure is written to it first,
+//! an end before "next" is a death, and an init that is gone refuses at once.
 //!
 //! A connection that ends before "go" was only asking whether somebody still waits here: that is how `state` knows a
 //! created container from a running one, from the kernel and not from a file.
 
 use std::io::IoSlice;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, unlinkat};
 use rustix::io::Errno;
@@ -21,6 +22,7 @@ use crate::error::{Annotate, Context, Error, Result};
 
 const NAME: &str = "gate";
 const GO: &[u8] = b"go";
+const NEXT: &[u8] = b"next";
 
 /// Longest report of a failed start; paths are quoted in them.
 const LARGEST: usize = 128 * 1024;
@@ -59,27 +61,52 @@ pub fn report(caller: BorrowedFd<'_>, error: &Error) {
     }
 }
 
-/// Opens the gate, and returns when the program was executed (or its process is gone).
+/// Tells whoever opened the gate that the program comes next.
+pub fn announce_program(caller: BorrowedFd<'_>) -> Result<()> {
+    match rustix::net::send(caller, NEXT, SendFlags::NOSIGNAL) {
+        // The caller of start went away; the program doesn't depend on it.
+        Ok(_) | Err(Errno::PIPE | Errno::CONNRESET) => Ok(()),
+        Err(errno) => Err(Error::call("send", errno)),
+    }
+}
+
+/// Opens the gate, and returns when the program was executed.
 ///
 /// # Errors
-/// The init's own report of why the program could not be executed. `ECONNREFUSED` when nobody waits.
+/// The init's own report of why the program could not be executed, or that it died before.
 pub fn open(state_dir: BorrowedFd<'_>) -> Result<()> {
+    let died = || Error::new("the container's init died before it executed the program");
     let caller = socket(SocketFlags::CLOEXEC)?;
-    connect(&caller, &address(state_dir)?).call("connect").doing(|| "open the gate")?;
-    rustix::net::send(&caller, GO, SendFlags::NOSIGNAL).call("send").doing(|| "open the gate")?;
-    let mut report = vec![0; LARGEST];
-    let length = loop {
-        match recv(&caller, &mut report[..], RecvFlags::empty()) {
-            Err(Errno::INTR) => (),
-            Err(Errno::CONNRESET) => break 0,
-            received => break received.call("recv")?.0,
-        }
-    };
-    if length == 0 {
-        return Ok(());
+    match connect(&caller, &address(state_dir)?) {
+        Err(Errno::CONNREFUSED) => return Err(died()),
+        connected => connected.call("connect").doing(|| "open the gate")?,
     }
-    Err(serde_json::from_slice(&report[..length])
-        .unwrap_or_else(|_| Error::new("the container's init failed with an error too long to pass on")))
+    rustix::net::send(&caller, GO, SendFlags::NOSIGNAL).call("send").doing(|| "open the gate")?;
+    let mut message = vec![0; LARGEST];
+    let mut program_is_next = false;
+    loop {
+        match receive(caller.as_fd(), &mut message)? {
+            0 if program_is_next => return Ok(()),
+            0 => return Err(died()),
+            length if message[..length] == *NEXT => program_is_next = true,
+            length => return Err(parse_report(&message[..length])),
+        }
+    }
+}
+
+fn receive(caller: BorrowedFd<'_>, message: &mut [u8]) -> Result<usize> {
+    loop {
+        match recv(caller, &mut *message, RecvFlags::empty()) {
+            Err(Errno::INTR) => (),
+            Err(Errno::CONNRESET) => return Ok(0),
+            received => return Ok(received.call("recv")?.0),
+        }
+    }
+}
+
+fn parse_report(report: &[u8]) -> Error {
+    serde_json::from_slice(report)
+        .unwrap_or_else(|_| Error::new("the container's init failed with an error too long to pass on"))
 }
 
 /// Whether somebody waits at the gate still.
@@ -112,7 +139,6 @@ fn address(state_dir: BorrowedFd<'_>) -> Result<SocketAddrUnix> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::fd::AsFd;
     use std::thread;
 
     fn state_dir() -> (tempfile::TempDir, std::fs::File) {
@@ -122,14 +148,23 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_ends_without_a_word_is_an_execution() {
+    fn an_end_after_the_announcement_is_an_execution() {
         let (_dir, fd) = state_dir();
         let gate = make(fd.as_fd()).unwrap();
-        let init = thread::spawn(move || drop(wait(gate.as_fd()).unwrap()));
+        let init = thread::spawn(move || announce_program(wait(gate.as_fd()).unwrap().as_fd()).unwrap());
         open(fd.as_fd()).unwrap();
         init.join().unwrap();
         assert!(!is_closed(fd.as_fd()).unwrap());
-        assert_eq!(open(fd.as_fd()).unwrap_err().errno(), Some(Errno::CONNREFUSED));
+        assert!(open(fd.as_fd()).unwrap_err().to_string().contains("died before it executed"));
+    }
+
+    #[test]
+    fn an_end_before_the_program_is_a_death() {
+        let (_dir, fd) = state_dir();
+        let gate = make(fd.as_fd()).unwrap();
+        let init = thread::spawn(move || drop(wait(gate.as_fd()).unwrap()));
+        assert!(open(fd.as_fd()).unwrap_err().to_string().contains("died before it executed"));
+        init.join().unwrap();
     }
 
     #[test]
@@ -150,7 +185,7 @@ mod tests {
         for _ in 0..40 {
             assert!(is_closed(fd.as_fd()).unwrap());
         }
-        let init = thread::spawn(move || drop(wait(gate.as_fd()).unwrap()));
+        let init = thread::spawn(move || announce_program(wait(gate.as_fd()).unwrap().as_fd()).unwrap());
         open(fd.as_fd()).unwrap();
         init.join().unwrap();
     }

@@ -3,52 +3,64 @@
 use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{Read, Seek, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::error::{Annotate, Context, Error, Result};
 use crate::plan::Hook;
-use crate::spawn::wait_gone;
 use crate::sys;
 
 /// How much of a failed hook's output its error quotes.
 const QUOTED: u64 = 4096;
 
-/// Runs every hook. `state` is what they read; `environment` is what those without one of their own get (`None`: the runtime's).
+/// What hooks are run with.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Circumstances<'a> {
+    /// The container's state, which they read on their standard input.
+    pub state: &'a [u8],
+    /// What those without an environment of their own get; `None` is the runtime's.
+    pub environment: Option<&'a [CString]>,
+    /// The container's init: a hook is of no use any more, and killed, when that is gone.
+    pub container: Option<BorrowedFd<'a>>,
+}
+
+/// Runs every hook.
 ///
 /// # Errors
 /// The first hook that can't be run, fails or takes too long; those behind it don't run.
-pub fn run(hooks: &[Hook], state: &[u8], environment: Option<&[CString]>) -> Result<()> {
-    hooks.iter().try_for_each(|hook| run_one(hook, state, environment).field(&hook.field))
+pub fn run(hooks: &[Hook], with: Circumstances<'_>) -> Result<()> {
+    hooks.iter().try_for_each(|hook| run_one(hook, with).field(&hook.field))
 }
 
 /// Runs every hook, also after one that failed, which is only warned of (runtime.md, Lifecycle: poststop).
-pub fn run_all(hooks: &[Hook], state: &[u8]) {
+pub fn run_all(hooks: &[Hook], with: Circumstances<'_>) {
     for hook in hooks {
-        if let Err(error) = run_one(hook, state, None).field(&hook.field) {
+        if let Err(error) = run_one(hook, with).field(&hook.field) {
             crate::log::say(&format!("warning: {error}\n"));
         }
     }
 }
 
-fn run_one(hook: &Hook, state: &[u8], environment: Option<&[CString]>) -> Result<()> {
+fn run_one(hook: &Hook, with: Circumstances<'_>) -> Result<()> {
     // Files, not pipes: a hook that reads nothing or writes much holds nobody up.
-    let input = scratch_file(state)?;
+    let input = scratch_file(with.state)?;
     let mut output = scratch_file(&[])?;
-    let mut command = command(hook, environment);
+    let mut command = command(hook, with.environment);
     sys::block_no_signal(&mut command);
     let copy = |file: &File| file.try_clone().call("dup");
     command.stdin(input).stdout(copy(&output)?).stderr(copy(&output)?);
     let path = hook.path.display();
-    let mut child =
-        command.spawn().call("execve").doing(|| path.to_string()).field_with(|| format!("{}.path", hook.field))?;
-    let status = wait(&mut child, hook.timeout).doing(|| path.to_string())?;
+    let spawned = command.spawn().call("execve").doing(|| path.to_string());
+    let mut child = spawned.field_with(|| format!("{}.path", hook.field))?;
+    let status = wait(&mut child, hook.timeout, with.container).doing(|| path.to_string())?;
     if status.success() {
         return Ok(());
     }
@@ -77,17 +89,53 @@ fn command(hook: &Hook, environment: Option<&[CString]>) -> Command {
     command
 }
 
-fn wait(child: &mut Child, timeout: Option<u64>) -> Result<ExitStatus> {
-    let Some(seconds) = timeout else { return child.wait().call("wait") };
-    let pid =
-        i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or_else(|| Error::new("a process without a pid"))?;
-    let pidfd = pidfd_open(pid, PidfdFlags::empty()).call("pidfd_open")?;
-    if wait_gone(pidfd.as_fd(), Some(Duration::from_secs(seconds)))? {
+fn wait(child: &mut Child, timeout: Option<u64>, container: Option<BorrowedFd<'_>>) -> Result<ExitStatus> {
+    if timeout.is_none() && container.is_none() {
+        return child.wait().call("wait");
+    }
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let hook = pidfd_open(pid.ok_or_else(|| Error::new("a process without a pid"))?, PidfdFlags::empty())
+        .call("pidfd_open")?;
+    let ended = first_gone(hook.as_fd(), container, timeout.map(Duration::from_secs))?;
+    if ended == Ended::Hook {
         return child.wait().call("wait");
     }
     child.kill().call("kill")?;
     child.wait().call("wait")?;
-    Err(Error::new(format!("killed after its timeout of {seconds} s")))
+    Err(match ended {
+        Ended::Container => Error::new("killed, because the container's init died while it ran"),
+        Ended::Hook | Ended::Time => {
+            Error::new(format!("killed after its timeout of {} s", timeout.unwrap_or_default()))
+        }
+    })
+}
+
+/// What a hook is waited for by.
+#[derive(PartialEq, Eq)]
+enum Ended {
+    Hook,
+    Container,
+    Time,
+}
+
+fn first_gone(hook: BorrowedFd<'_>, container: Option<BorrowedFd<'_>>, timeout: Option<Duration>) -> Result<Ended> {
+    let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    loop {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let left = left.and_then(|left| Timespec::try_from(left).ok());
+        let mut fds: Vec<_> = [Some(hook), container]
+            .into_iter()
+            .flatten()
+            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+            .collect();
+        match poll(&mut fds, left.as_ref()) {
+            Ok(0) => return Ok(Ended::Time),
+            Ok(_) if !fds[0].revents().is_empty() => return Ok(Ended::Hook),
+            Ok(_) => return Ok(Ended::Container),
+            Err(Errno::INTR) => (),
+            Err(errno) => return Err(Error::call("poll", errno)),
+        }
+    }
 }
 
 fn quote(output: &mut File) -> Result<String> {
@@ -104,6 +152,10 @@ mod tests {
     use super::*;
     use std::time::Instant;
 
+    fn reading(state: &[u8]) -> Circumstances<'_> {
+        Circumstances { state, ..Circumstances::default() }
+    }
+
     fn sh(script: &str) -> Hook {
         let args = ["sh", "-c", script].map(String::from).to_vec();
         Hook {
@@ -117,46 +169,59 @@ mod tests {
 
     #[test]
     fn reads_the_state_and_has_its_environment_only() {
-        run(&[sh("test \"$(cat)\" = state && test \"$A\" = b=c && test -z \"$HOME\"")], b"state", None).unwrap();
+        run(&[sh("test \"$(cat)\" = state && test \"$A\" = b=c && test -z \"$HOME\"")], reading(b"state")).unwrap();
     }
 
     #[test]
     fn without_one_of_its_own_it_gets_the_given_environment() {
         let hook = Hook { env: None, ..sh("test \"$B\" = 1 && test -z \"$HOME\"") };
-        run(&[hook], b"", Some(&[c"B=1".into()])).unwrap();
+        run(&[hook], Circumstances { environment: Some(&[c"B=1".into()]), ..reading(b"") }).unwrap();
     }
 
     #[test]
     fn a_failure_names_the_hook_its_status_and_its_words() {
-        let error = run(&[sh("echo why >&2; exit 3"), sh("exit 0")], b"", None).unwrap_err().to_string();
+        let error = run(&[sh("echo why >&2; exit 3"), sh("exit 0")], reading(b"")).unwrap_err().to_string();
         assert_eq!(error, "hooks.prestart[0]: /bin/sh: exit status: 3, and said \"why\"");
     }
 
     #[test]
     fn a_hook_that_ignores_a_large_state_or_writes_much_is_no_trouble() {
-        run(&[sh("exit 0")], &vec![b'x'; 1 << 20], None).unwrap();
-        run(&[sh("head -c 1000000 /dev/zero")], b"", None).unwrap();
+        run(&[sh("exit 0")], reading(&vec![b'x'; 1 << 20])).unwrap();
+        run(&[sh("head -c 1000000 /dev/zero")], reading(b"")).unwrap();
     }
 
     #[test]
     fn a_slow_hook_is_killed() {
         let hook = Hook { timeout: Some(1), ..sh("sleep 60") };
         let start = Instant::now();
-        let error = run(&[hook], b"", None).unwrap_err().to_string();
+        let error = run(&[hook], reading(b"")).unwrap_err().to_string();
         assert!(error.contains("timeout of 1 s") && start.elapsed() < Duration::from_secs(20), "{error}");
+    }
+
+    #[test]
+    fn a_hook_ends_with_the_container() {
+        let mut container = Command::new("/bin/sleep").arg("0.2").spawn().unwrap();
+        let pid = Pid::from_raw(i32::try_from(container.id()).unwrap()).unwrap();
+        let pidfd = pidfd_open(pid, PidfdFlags::empty()).unwrap();
+        let with = Circumstances { container: Some(pidfd.as_fd()), ..reading(b"") };
+        let error = run(&[sh("sleep 60")], with).unwrap_err().to_string();
+        container.wait().unwrap();
+        assert!(error.contains("the container's init died"), "{error}");
+        let own = pidfd_open(rustix::process::getpid(), PidfdFlags::empty()).unwrap();
+        run(&[sh("exit 0")], Circumstances { container: Some(own.as_fd()), ..reading(b"") }).unwrap();
     }
 
     #[test]
     fn a_missing_hook_is_named() {
         let hook = Hook { path: "/nope".into(), ..sh("") };
-        let error = run(&[hook], b"", None).unwrap_err().to_string();
+        let error = run(&[hook], reading(b"")).unwrap_err().to_string();
         assert_eq!(error, "hooks.prestart[0].path: /nope: execve: no such file or directory");
     }
 
     #[test]
     fn the_last_words_of_many_do_not_stop_the_others() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        run_all(&[sh("exit 1"), sh(&format!("echo ran > {}", file.path().display()))], b"");
+        run_all(&[sh("exit 1"), sh(&format!("echo ran > {}", file.path().display()))], reading(b""));
         assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "ran\n");
     }
 }

@@ -58,7 +58,6 @@ fn copy(path: &Path, recursive: bool) -> Result<OwnedFd> {
             Errno::INVAL => {
                 error.hint("it is unbindable, or (in a user namespace) something is mounted below it: use rbind")
             }
-            Errno::NOSYS => error.hint("Orlop needs Linux 5.14 or newer"),
             _ => error,
         }
     })

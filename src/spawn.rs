@@ -75,7 +75,6 @@ fn clone_flags(namespaces: &Namespaces) -> CloneFlags {
 fn clone_error(errno: Errno) -> Error {
     let error = Error::call("clone3", errno).doing("make the container's process");
     match errno {
-        Errno::NOSYS => error.hint("Orlop needs Linux 5.14 or newer"),
         Errno::AGAIN => {
             error.hint("a limit on the number of processes is reached: pids.max of a cgroup above, or RLIMIT_NPROC")
         }
@@ -270,6 +269,11 @@ impl Child {
         let pidfd = self.pidfd.try_clone().call("dup")?;
         self.released = true;
         Ok(pidfd)
+    }
+
+    /// A descriptor of the process.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
     }
 
     /// The pid as a number.

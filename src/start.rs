@@ -8,6 +8,7 @@ use rustix::io::Errno;
 
 use crate::cgroupv2::Cgroup;
 use crate::error::{Error, Result};
+use crate::hooks::Circumstances;
 use crate::spawn::wait_gone;
 use crate::state::{self, Record, State, Status};
 use crate::{gate, hooks, sys};
@@ -21,7 +22,7 @@ const GOODBYE: Duration = Duration::from_secs(10);
 /// Why the program could not be executed; the container is stopped then.
 pub fn start(root: &Path, id: &str) -> Result<()> {
     let state = State::open(root, id)?;
-    state.lock()?;
+    state.try_lock()?;
     let record = state.load()?;
     let (record, init) = match (state.status_locked(record.as_ref())?, record) {
         ((Status::Created, Some(init)), Some(record)) => (record, init),
@@ -40,10 +41,6 @@ fn not_started(record: &Record, init: &OwnedFd, error: Error) -> Error {
     if let Err(waiting) = wait_gone(init.as_fd(), Some(GOODBYE)) {
         tracing::debug!("{waiting}");
     }
-    if error.errno() == Some(Errno::CONNREFUSED) {
-        return Error::new("the container's init died before it could be started")
-            .hint(oom_hint(record).unwrap_or("was it killed?"));
-    }
     match oom_hint(record) {
         Some(hint) => error.hint(hint),
         None => error,
@@ -61,7 +58,7 @@ fn after_start(record: &Record, init: &OwnedFd) -> Result<()> {
         return Ok(());
     }
     let this = state::for_hooks(&record.id, &record.bundle, &record.annotations, Status::Running, record.init.pid);
-    hooks::run(&record.poststart, &this, None).inspect_err(|_| {
+    hooks::run(&record.poststart, Circumstances { state: &this, ..Circumstances::default() }).inspect_err(|_| {
         if let Err(errno) = sys::pidfd_send_signal(init.as_fd(), libc::SIGKILL)
             && errno != Errno::SRCH
         {

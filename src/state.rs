@@ -227,9 +227,12 @@ impl Claim {
         Ok(record)
     }
 
-    /// The container is created: its directory stays, and whoever waits for the lock gets it when the claim is dropped.
-    pub fn keep(&mut self) {
+    /// The container is created: its directory stays, and is free for `start`. The lock is taken off by name, and not left to
+    /// the descriptor's end, because the container's init has a copy of that for a moment longer.
+    pub fn keep(mut self) -> Result<()> {
+        flock(&self.state.dir, FlockOperation::Unlock).call("flock")?;
         self.keep = true;
+        Ok(())
     }
 }
 
@@ -297,6 +300,14 @@ impl State {
             }
         }
         if fstat(&self.dir).call("fstat")?.st_nlink == 0 { Err(does_not_exist()) } else { Ok(()) }
+    }
+
+    /// Takes the container's lock, or says that somebody else has it.
+    pub fn try_lock(&self) -> Result<()> {
+        match flock(&self.dir, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => Err(Error::new("another create, start or delete is at work on this container")),
+            locked => locked.call("flock"),
+        }
     }
 
     /// Whether somebody is at work on it: a creation, or a start.

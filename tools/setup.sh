@@ -1,5 +1,6 @@
 #!/bin/sh
 # Installs what a build of Orlop needs and this machine lacks: a C linker with the static C library, git, and Rust.
+# Arguments are further programs to have, each in the package of its name: tools/setup.sh strace
 # It says what it does, does nothing when nothing is missing, and changes nothing else.
 set -eu
 
@@ -22,6 +23,9 @@ missing_packages() {
 	# A compiler that does not find the static C library prints its bare name.
 	case $(cc -print-file-name=libc.a 2> /dev/null) in /*) ;; *) echo libc6-dev ;; esac
 	has git || echo git
+	for program in "$@"; do
+		has "$program" || echo "$program"
+	done
 }
 
 install_packages() {
@@ -52,7 +56,7 @@ check_rust() {
 	done
 }
 
-packages=$(missing_packages)
+packages=$(missing_packages "$@")
 # shellcheck disable=SC2086 # one word for each package
 [ -z "$packages" ] || install_packages $packages
 has cargo || install_rust

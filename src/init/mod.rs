@@ -13,9 +13,11 @@ mod rootfs;
 mod stdio;
 
 use std::convert::Infallible;
+use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::error::{Context, Error, Result};
+use crate::hooks::Circumstances;
 use crate::plan::Plan;
 use crate::sources::{Sources, restore_file_limit};
 use crate::spawn::Unjoined;
@@ -74,7 +76,7 @@ fn init(plan: &Plan, inherited: Inherited, unjoined: Unjoined, audience: &mut Au
     restore_file_limit(sources.file_limit)?;
     let terminal = console::open(plan, &root)?;
     wait_for_runtime_hooks(plan, parent)?;
-    hooks::run(&plan.hooks.create_container, &this(plan, Status::Creating), None)?;
+    hooks::run(&plan.hooks.create_container, reading(&this(plan, Status::Creating), None))?;
     namespaces::set_names(plan)?;
     namespaces::bring_loopback_up(plan)?;
     namespaces::set_parameters(plan)?;
@@ -89,9 +91,10 @@ fn init(plan: &Plan, inherited: Inherited, unjoined: Unjoined, audience: &mut Au
     tell_and_wait(parent, Step::Ready, Step::Saved)?;
 
     drop((root, cwd));
-    wait_at_gate(plan, &gate, audience)?;
-    hooks::run(&plan.hooks.start_container, &this(plan, Status::Created), Some(&plan.process.env))?;
+    wait_at_gate(plan, gate, audience)?;
+    hooks::run(&plan.hooks.start_container, reading(&this(plan, Status::Created), Some(&plan.process.env)))?;
     identity::assume(plan)?;
+    announce_program(audience)?;
     program.execute()
 }
 
@@ -118,11 +121,25 @@ fn wait(parent: &Sync, step: Step) -> Result<()> {
 }
 
 /// Closes everything of the host's (rule R4: a created container may be looked at by others in its pid namespace), and waits.
-fn wait_at_gate(plan: &Plan, gate: &OwnedFd, audience: &mut Audience) -> Result<()> {
+fn wait_at_gate(plan: &Plan, gate: OwnedFd, audience: &mut Audience) -> Result<()> {
     *audience = Audience::Nobody;
-    sys::close_all_but(3 + plan.preserve_fds, gate).call("close_range")?;
+    sys::close_all_but(3 + plan.preserve_fds, &gate).call("close_range")?;
     *audience = Audience::Starter(gate::wait(gate.as_fd())?);
+    // Opened once: from now on whoever comes is refused, and doesn't wait for an answer that nobody will give.
+    drop(gate);
     Ok(())
+}
+
+/// From here on, the end of the connection means that the program was executed, and not that this process died.
+fn announce_program(audience: &Audience) -> Result<()> {
+    match audience {
+        Audience::Starter(caller) => gate::announce_program(caller.as_fd()),
+        Audience::Parent(_) | Audience::Nobody => Err(Error::new("nobody asked for the program to be executed")),
+    }
+}
+
+fn reading<'a>(state: &'a [u8], environment: Option<&'a [CString]>) -> Circumstances<'a> {
+    Circumstances { state, environment, container: None }
 }
 
 /// This container as its hooks see it.

@@ -68,7 +68,8 @@ pub(super) fn finish(plan: &Plan, root: &Inside) -> Result<()> {
         mount_setattr(target.as_fd(), false, readonly).call("mount_setattr").field(&mount.field)?;
     }
     if let Some(propagation) = plan.root.propagation {
-        propagate(root.root(), propagation).field("linux.rootfsPropagation")?;
+        // The root alone: what is mounted below has what its own options say.
+        propagate(root.root(), Propagation { recursive: false, ..propagation }).field("linux.rootfsPropagation")?;
     }
     if plan.root.readonly {
         mount_setattr(root.root(), false, readonly).call("mount_setattr").field("root.readonly")?;
@@ -79,7 +80,5 @@ pub(super) fn finish(plan: &Plan, root: &Inside) -> Result<()> {
 /// Changes how mounts travel between `mount` and its peers.
 pub(super) fn propagate(mount: BorrowedFd<'_>, propagation: Propagation) -> Result<()> {
     let attr = MountAttr { propagation: propagation.kind, ..MountAttr::default() };
-    mount_setattr(mount, propagation.recursive, attr).call("mount_setattr").map_err(|error| {
-        if error.errno() == Some(Errno::NOSYS) { error.hint("Orlop needs Linux 5.14 or newer") } else { error }
-    })
+    mount_setattr(mount, propagation.recursive, attr).call("mount_setattr")
 }

@@ -34,7 +34,11 @@ fn close_range(first: u32, last: u32, flags: u32) -> Result<(), Errno> {
 /// `EBADF` when there is none of that number.
 pub fn inherited_fd(number: RawFd) -> Result<BorrowedFd<'static>, Errno> {
     // SAFETY: fcntl(F_GETFD) reads one flag of whatever the number names, or fails.
-    checked(unsafe { libc::c_long::from(libc::fcntl(number, libc::F_GETFD)) })?;
+    let flags = checked(unsafe { libc::c_long::from(libc::fcntl(number, libc::F_GETFD)) })?;
+    // What came through execve(2) can't have the flag, and everything that this program opens has it.
+    if flags & libc::c_long::from(libc::FD_CLOEXEC) != 0 {
+        return Err(Errno::BADF);
+    }
     // SAFETY: it is open, was not opened by this program, and so nothing here owns or closes it.
     Ok(unsafe { BorrowedFd::borrow_raw(number) })
 }

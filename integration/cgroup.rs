@@ -1,0 +1,220 @@
+//! The container's cgroup: where it is, what is in it, and that it goes.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::support::case::cases;
+use crate::support::config::{drop_mount, drop_namespaces};
+use crate::support::{Call, Container, Exit, Lane, Need, View, needs};
+
+cases![
+    an_absolute_path_is_below_the_mount,
+    a_relative_path_is_beside_the_callers_cgroup,
+    without_a_path_it_is_named_after_the_id,
+    a_path_with_dots_stays_below_the_mount,
+    parents_are_made,
+    init_is_in_it,
+    what_the_program_starts_is_in_it,
+    delete_removes_it,
+    delete_removes_cgroups_that_the_container_made,
+    delete_leaves_the_parents_of_others_alone,
+    an_existing_empty_cgroup_is_used,
+    an_existing_cgroup_with_a_process_is_refused,
+    a_frozen_cgroup_is_refused,
+    a_missing_controller_is_an_error,
+    a_hybrid_machine_runs_containers,
+    a_hybrid_machine_keeps_its_old_hierarchies,
+    a_hybrid_machine_goes_through_the_lifecycle,
+    processes_left_by_a_program_without_a_pid_namespace_end,
+    devices_are_ruled_before_the_program_runs,
+];
+
+fn cgroup_of(pid: i32) -> String {
+    let table = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("read a cgroup");
+    table.lines().find_map(|line| line.strip_prefix("0::")).expect("a line of cgroup v2").to_owned()
+}
+
+fn an_absolute_path_is_below_the_mount() {
+    let c = Container::sleeping();
+    assert_eq!(cgroup_of(c.pid()), Lane::cgroup(c.id()));
+    assert!(c.cgroup_dir().is_dir());
+}
+
+fn a_relative_path_is_beside_the_callers_cgroup() {
+    needs(Need::Not("crun", "it is below the root"));
+    let c = Container::new().args(["sleep"]);
+    let relative = json!(c.id());
+    let c = c.set("/linux/cgroupsPath", relative).up();
+    // The suite sits in a cgroup `self`, and the parent of that is where a container's own belongs.
+    assert_eq!(cgroup_of(c.pid()), Lane::cgroup(c.id()));
+}
+
+fn without_a_path_it_is_named_after_the_id() {
+    needs(Need::Not("crun", "it is below the root"));
+    let c = Container::new().args(["sleep"]).unset("/linux/cgroupsPath").up();
+    assert_eq!(cgroup_of(c.pid()), Lane::cgroup(c.id()));
+    c.delete_by_force().quiet();
+    c.nothing_left();
+    let c = Container::new().args(["sleep"]).set("/linux/cgroupsPath", "").up();
+    assert_eq!(cgroup_of(c.pid()), Lane::cgroup(c.id()));
+}
+
+fn a_path_with_dots_stays_below_the_mount() {
+    needs(Need::Not("crun", "it is refused"));
+    let c = Container::new().args(["sleep"]);
+    let path = format!("/../../..{}", Lane::cgroup(c.id()));
+    let c = c.set("/linux/cgroupsPath", path).up();
+    assert_eq!(cgroup_of(c.pid()), Lane::cgroup(c.id()));
+}
+
+fn parents_are_made() {
+    let c = Container::new().args(["sleep"]);
+    let path = format!("{}/deep/below", Lane::cgroup(c.id()));
+    let c = c.set("/linux/cgroupsPath", path.clone()).up();
+    assert_eq!(cgroup_of(c.pid()), path);
+    c.delete_by_force().quiet();
+    assert!(!c.cgroup_dir().join("deep/below").exists());
+    // Whether the parents go too is the runtime's choice.
+    crate::support::leftovers::remove_cgroup(&c.cgroup_dir()).expect("the parents can be removed");
+}
+
+fn init_is_in_it() {
+    let c = Container::new().args(["sleep"]);
+    c.create().ok();
+    let pids = fs::read_to_string(c.cgroup_dir().join("cgroup.procs")).expect("read its processes");
+    assert_eq!(pids.trim(), c.pid().to_string());
+}
+
+fn what_the_program_starts_is_in_it() {
+    let c = Container::new().args(["sequence", "spawn", "3", "--", "sleep"]).up();
+    let pids = fs::read_to_string(c.cgroup_dir().join("cgroup.procs")).expect("read its processes");
+    assert_eq!(pids.lines().count(), 4);
+}
+
+fn delete_removes_it() {
+    let c = Container::sleeping();
+    c.kill("KILL").ok();
+    c.wait_dead();
+    assert!(c.cgroup_dir().exists());
+    c.delete().quiet();
+    assert!(!c.cgroup_dir().exists());
+}
+
+fn delete_removes_cgroups_that_the_container_made() {
+    let c = Container::new().set("/mounts/6/options", json!(["nosuid", "noexec", "nodev", "relatime", "rw"]));
+    let words = ["mkdir", "/sys/fs/cgroup/a", "--", "mkdir", "/sys/fs/cgroup/a/b", "--", "mkdir", "/sys/fs/cgroup/c"];
+    let c = c.args(["sequence"].into_iter().chain(words).chain(["--", "sleep"])).up();
+    assert!(c.cgroup_dir().join("a/b").is_dir());
+    c.kill("KILL").ok();
+    c.wait_dead();
+    c.delete().quiet();
+    c.nothing_left();
+}
+
+fn delete_leaves_the_parents_of_others_alone() {
+    let (one, other) = (Container::new().args(["sleep"]), Container::new().args(["sleep"]));
+    let parent = Lane::cgroup(&format!("{}-parent", one.id()));
+    let (first, second) = (format!("{parent}/{}", one.id()), format!("{parent}/{}", other.id()));
+    let one = one.set("/linux/cgroupsPath", first).up();
+    let other = other.set("/linux/cgroupsPath", second.clone()).up();
+    one.delete_by_force().quiet();
+    assert_eq!(cgroup_of(other.pid()), second);
+    assert_eq!(other.status(), "running");
+    other.delete_by_force().quiet();
+    let parent = Lane::cgroup_dir(&format!("{}-parent", one.id()));
+    crate::support::leftovers::remove_cgroup(&parent).expect("the parent can be removed");
+}
+
+fn an_existing_empty_cgroup_is_used() {
+    let c = Container::new();
+    fs::create_dir(c.cgroup_dir()).expect("create a cgroup");
+    c.run().quiet();
+    // Whether it goes with the container, which didn't make it, is the runtime's choice; it must be empty.
+    crate::support::leftovers::remove_cgroup(&c.cgroup_dir()).expect("it can be removed");
+}
+
+fn an_existing_cgroup_with_a_process_is_refused() {
+    needs(Need::Not("runc", "older releases only warn"));
+    needs(Need::Not("crun", "it shares the cgroup"));
+    let c = Container::new();
+    fs::create_dir(c.cgroup_dir()).expect("create a cgroup");
+    let other = Call::new(c.dir(), Lane::get().probe()).arg("sleep").spawn();
+    other.wait_for("ready");
+    fs::write(c.cgroup_dir().join("cgroup.procs"), other.pid().to_string()).expect("move a process into it");
+    c.run().fails([Lane::cgroup(c.id()).as_str()]);
+    assert!(Path::new(&format!("/proc/{}", other.pid())).exists(), "a process that wasn't the container's was killed");
+    other.signal(rustix::process::Signal::KILL);
+    assert_eq!(other.wait().signal, Some(9));
+    fs::remove_dir(c.cgroup_dir()).expect("the cgroup is still there and empty");
+}
+
+fn a_frozen_cgroup_is_refused() {
+    needs(Need::Not("crun", "it hangs"));
+    let c = Container::new();
+    fs::create_dir(c.cgroup_dir()).expect("create a cgroup");
+    fs::write(c.cgroup_dir().join("cgroup.freeze"), "1").expect("freeze it");
+    c.run().fails(["frozen"]);
+    fs::remove_dir(c.cgroup_dir()).expect("the cgroup is still there and empty");
+}
+
+fn a_missing_controller_is_an_error() {
+    needs(Need::Orlop("the error names the controller and the field"));
+    needs(Need::NoController("memory"));
+    let c = Container::new().set("/linux/resources/memory", json!({"limit": 64 << 20}));
+    c.run().fails(["linux.resources.memory"]);
+    c.nothing_left();
+}
+
+fn a_hybrid_machine_runs_containers() {
+    needs(Need::Orlop("cgroup v2 on a hybrid machine"));
+    needs(Need::HybridMachine);
+    let c = Container::new().view(View::Outside);
+    c.run().quiet();
+    c.nothing_left();
+}
+
+fn a_hybrid_machine_keeps_its_old_hierarchies() {
+    needs(Need::Orlop("cgroup v2 on a hybrid machine"));
+    needs(Need::HybridMachine);
+    let own = fs::read_to_string("/proc/self/cgroup").expect("read the own cgroups");
+    let c = Container::new().args(["sleep"]).view(View::Outside).up();
+    let its = fs::read_to_string(format!("/proc/{}/cgroup", c.pid())).expect("read the container's cgroups");
+    let old =
+        |table: &str| table.lines().filter(|line| !line.starts_with("0::")).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(old(&its), old(&own));
+    assert_eq!(cgroup_of(c.pid()), Lane::cgroup(c.id()));
+}
+
+fn a_hybrid_machine_goes_through_the_lifecycle() {
+    needs(Need::Orlop("cgroup v2 on a hybrid machine"));
+    needs(Need::HybridMachine);
+    let c = Container::new().args(["sleep"]).view(View::Outside).up();
+    assert_eq!(c.status(), "running");
+    c.kill("TERM").quiet();
+    assert_eq!(c.wait_exit(), Exit::Code(128 + 15));
+    c.delete().quiet();
+    c.nothing_left();
+}
+
+fn processes_left_by_a_program_without_a_pid_namespace_end() {
+    needs(Need::Not("runc", "older releases leave the cgroup behind"));
+    let c = Container::new().edit(|config| drop_namespaces(config, &["pid"]));
+    let c = c.args(["sequence", "spawn", "3", "--", "sleep"]).up();
+    c.kill("TERM").ok();
+    c.wait_dead();
+    let left = fs::read_to_string(c.cgroup_dir().join("cgroup.procs")).expect("read its processes");
+    assert_eq!(left.lines().count(), 3, "its children outlive it");
+    c.delete_by_force().quiet();
+    c.nothing_left();
+}
+
+fn devices_are_ruled_before_the_program_runs() {
+    // Without the cgroup mount the rules still hold: they belong to the cgroup, not to the mount.
+    needs(Need::Not("crun", "it may not load rules on every machine"));
+    let node =
+        json!([{"path": "/dev/it", "type": "c", "major": 10, "minor": 229, "fileMode": 0o666, "uid": 0, "gid": 0}]);
+    let c = Container::new().set("/linux/devices", node).edit(|config| drop_mount(config, "/sys/fs/cgroup"));
+    assert_eq!(c.args(["try-open-read", "/dev/it"]).run().ok().stdout, "EPERM\n");
+}

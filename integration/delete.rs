@@ -1,0 +1,173 @@
+//! `delete`, with and without force, after whatever came before.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::support::case::cases;
+use crate::support::config::drop_namespaces;
+use crate::support::{Container, Need, needs};
+
+cases![
+    a_running_container_is_not_deleted,
+    a_created_container_is_deleted,
+    a_stopped_container_is_deleted,
+    a_container_whose_init_was_killed_is_deleted,
+    force_deletes_a_running_container,
+    force_deletes_a_frozen_container,
+    force_on_an_unknown_container_succeeds,
+    force_works_any_number_of_times,
+    an_unknown_container_does_not_exist,
+    the_second_delete_does_not_find_it,
+    force_works_on_a_half_made_state,
+    force_works_on_a_damaged_state,
+    of_two_deletes_at_least_one_succeeds,
+    options_may_follow_the_id,
+    it_does_not_wait_longer_than_it_must,
+    processes_that_ignore_signals_end,
+    the_bundle_stays_as_it_was,
+];
+
+fn a_running_container_is_not_deleted() {
+    let c = Container::sleeping();
+    let crun = "is not in `created` or `stopped` state".to_owned();
+    let others = format!("cannot delete container {} that is not stopped: running", c.id());
+    let text = if crate::support::Lane::get().kind().is("crun") { crun } else { others };
+    c.delete().fails([text.as_str()]);
+    assert_eq!(c.status(), "running");
+}
+
+fn a_created_container_is_deleted() {
+    let c = Container::new().args(["sleep"]);
+    c.create().ok();
+    c.delete().quiet();
+    c.nothing_left();
+}
+
+fn a_stopped_container_is_deleted() {
+    let c = Container::new().args(["exit", "0"]);
+    c.create().ok();
+    c.start().ok();
+    c.wait_dead();
+    c.delete().quiet();
+    c.nothing_left();
+}
+
+fn a_container_whose_init_was_killed_is_deleted() {
+    let c = Container::sleeping();
+    let pid = rustix::process::Pid::from_raw(c.pid()).expect("a pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("kill init");
+    c.wait_dead();
+    c.delete().quiet();
+    c.nothing_left();
+}
+
+fn force_deletes_a_running_container() {
+    let c = Container::new().args(["sequence", "spawn", "2", "--", "sleep"]).up();
+    c.delete_by_force().quiet();
+    c.nothing_left();
+}
+
+fn force_deletes_a_frozen_container() {
+    let c = Container::sleeping();
+    fs::write(c.cgroup_dir().join("cgroup.freeze"), "1").expect("freeze");
+    c.delete_by_force().quiet();
+    c.nothing_left();
+}
+
+fn force_on_an_unknown_container_succeeds() {
+    Container::new().delete_by_force().quiet();
+    let c = Container::new();
+    fs::create_dir(c.state_root()).expect("create an empty root");
+    c.delete_by_force().quiet();
+}
+
+fn force_works_any_number_of_times() {
+    let c = Container::sleeping();
+    for _ in 0..3 {
+        c.delete_by_force().quiet();
+        c.nothing_left();
+    }
+}
+
+fn an_unknown_container_does_not_exist() {
+    needs(Need::Not("crun", "its text is another"));
+    Container::new().delete().fails(["container does not exist"]);
+}
+
+fn the_second_delete_does_not_find_it() {
+    needs(Need::Not("crun", "its text is another"));
+    let c = Container::new();
+    c.create().ok();
+    c.delete().ok();
+    c.delete().fails(["container does not exist"]);
+}
+
+fn force_works_on_a_half_made_state() {
+    let c = Container::new();
+    fs::create_dir_all(c.state_root().join(c.id())).expect("create what a crash may leave");
+    c.delete_by_force().ok();
+    c.nothing_left();
+    c.run().ok();
+}
+
+fn force_works_on_a_damaged_state() {
+    needs(Need::Orlop("its state directory"));
+    for content in ["", "{", "null", "[]", "{\"id\":1}"] {
+        let c = Container::new().args(["exit", "0"]);
+        c.create().ok();
+        c.start().ok();
+        c.wait_dead();
+        let files = fs::read_dir(c.state_root().join(c.id())).expect("list").flatten().map(|entry| entry.path());
+        for file in files.filter(|path| path.is_file()) {
+            fs::write(file, content).expect("damage it");
+        }
+        c.call("state").arg(c.id()).run().fails([]);
+        c.delete_by_force().ok();
+        assert!(!c.state_root().join(c.id()).exists());
+        // Where the state no longer says which cgroup was the container's, nobody can.
+        crate::support::leftovers::remove_cgroup(&c.cgroup_dir()).expect("it is empty");
+    }
+}
+
+fn of_two_deletes_at_least_one_succeeds() {
+    for _ in 0..10 {
+        let c = Container::new().args(["exit", "0"]);
+        c.create().ok();
+        c.start().ok();
+        c.wait_dead();
+        let calls: Vec<_> = (0..2).map(|_| c.call("delete").arg(c.id()).spawn()).collect();
+        let outputs: Vec<_> = calls.into_iter().map(crate::support::Running::wait).collect();
+        assert!(outputs.iter().any(|output| output.code == Some(0)), "both failed");
+        c.nothing_left();
+    }
+}
+
+fn options_may_follow_the_id() {
+    needs(Need::Not("crun", "options come first"));
+    let c = Container::sleeping();
+    c.call("delete").args([c.id(), "--force"]).run().quiet();
+    c.nothing_left();
+}
+
+fn it_does_not_wait_longer_than_it_must() {
+    needs(Need::Orlop("it waits for the cgroup's events"));
+    let c = Container::sleeping();
+    let started = Instant::now();
+    c.delete_by_force().quiet();
+    assert!(started.elapsed() < Duration::from_millis(90), "it took {} ms", started.elapsed().as_millis());
+}
+
+fn processes_that_ignore_signals_end() {
+    needs(Need::Not("runc", "older releases leave the cgroup behind"));
+    let c = Container::new().edit(|config| drop_namespaces(config, &["pid"]));
+    let c = c.args(["sequence", "spawn", "5", "--", "ignore-term"]).up();
+    c.delete_by_force().quiet();
+    c.nothing_left();
+}
+
+fn the_bundle_stays_as_it_was() {
+    let c = Container::new().set("/root/readonly", false).file("/kept", "kept");
+    c.run().ok();
+    assert_eq!(fs::read_to_string(c.rootfs().join("kept")).expect("it is there"), "kept");
+    assert!(c.bundle().join("config.json").exists());
+}

@@ -1,0 +1,97 @@
+//! Black-box tests: they drive the built program against a real kernel and look at what a process in the container sees.
+//!
+//! Another runtime's program can be put in its place with `ORLOP_TEST_RUNTIME=/path`, which tests the expectations: a case
+//! about something of Orlop's own is then ignored with the reason. Filters, `--list` and `--test-threads` work as with any
+//! Rust test. What a case may use is described in [`support`].
+
+mod bad_input;
+mod bad_situations;
+mod by_hand;
+mod capabilities;
+mod cgroup;
+mod delete;
+mod devices;
+mod engines;
+mod errors_log;
+mod features;
+mod gate;
+mod hooks;
+mod kill;
+mod lifecycle;
+mod list;
+mod masked;
+mod mounts;
+mod namespaces;
+mod process;
+mod rlimits;
+mod spec;
+mod state;
+mod stress;
+mod support;
+mod terminal;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+use support::Case;
+use support::lane::Lane;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let trials = cases().into_iter().map(Case::into_trial).collect();
+    if arguments.list {
+        return libtest_mimic::run(&arguments, trials).exit_code();
+    }
+    match Lane::enter() {
+        Ok(()) => run(&arguments, trials),
+        Err(error) => {
+            eprintln!("cannot set up the suite: {error}");
+            ExitCode::from(101)
+        }
+    }
+}
+
+fn cases() -> Vec<Case> {
+    [
+        // The longest first, so that the others fill the time beside them.
+        stress::cases(),
+        lifecycle::cases(),
+        process::cases(),
+        capabilities::cases(),
+        rlimits::cases(),
+        namespaces::cases(),
+        mounts::cases(),
+        devices::cases(),
+        masked::cases(),
+        hooks::cases(),
+        terminal::cases(),
+        cgroup::cases(),
+        gate::cases(),
+        state::cases(),
+        list::cases(),
+        kill::cases(),
+        delete::cases(),
+        spec::cases(),
+        features::cases(),
+        by_hand::cases(),
+        errors_log::cases(),
+        bad_input::cases(),
+        bad_situations::cases(),
+        engines::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn run(arguments: &Arguments, trials: Vec<Trial>) -> ExitCode {
+    support::case::collect_panics();
+    let conclusion = libtest_mimic::run(arguments, trials);
+    let left = Lane::get().leave();
+    if left.is_empty() {
+        return conclusion.exit_code();
+    }
+    eprintln!("left behind at the end of the suite:\n  {}", left.join("\n  "));
+    ExitCode::from(101)
+}

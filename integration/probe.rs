@@ -1,0 +1,269 @@
+//! The static program that is a container's only file, and the suite's trampoline and hook on the host.
+//!
+//! `probe WORD ARGS…` does one small thing and exits; `probe sequence A… -- B… -- C…` does several in turn and stops at
+//! the first that fails. Words that wait print `ready` first. What can't be known (no /proc, say) is `null`.
+#![allow(missing_docs)]
+
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use nix::sys::signal::{SigSet, Signal};
+use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::fs::{Mode, OFlags};
+use serde_json::{Value, json};
+
+#[path = "probe/report.rs"]
+mod report;
+#[path = "probe/source.rs"]
+mod source;
+
+/// What a word comes to: the code to exit with, or the failed call.
+type Step = std::io::Result<u8>;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    match step(&args) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("probe {}: {}", args.join(" "), errno_name(&error));
+            ExitCode::from(125)
+        }
+    }
+}
+
+fn step(args: &[String]) -> Step {
+    let Some((word, rest)) = args.split_first() else { return Ok(0) };
+    match word.as_str() {
+        "sequence" => sequence(rest),
+        "report" => print(&report::report(rest).to_string()),
+        "stat" => print(&rest.iter().map(|path| (path.clone(), report::entry(path))).collect::<Value>().to_string()),
+        "ls" => print(&report::listing(&rest[0]).to_string()),
+        "source" => print(&source::hash()),
+        "exit" => Ok(rest[0].parse().unwrap_or(124)),
+        "print" => print(&rest.join(" ")),
+        "print-error" => print_error(&rest.join(" ")),
+        "flood" => flood(rest[0].parse().unwrap_or(0)),
+        "cat" => cat(&rest[0]),
+        "write" => std::fs::write(&rest[0], &rest[1]).map(|()| 0),
+        "mkdir" => std::fs::create_dir(&rest[0]).map(|()| 0),
+        "try-open-write" => print(&outcome(open_for_writing(&rest[0]))),
+        "try-open-read" => print(&outcome(std::fs::File::open(&rest[0]))),
+        "try-write" => print(&outcome(write_into(&rest[0], &rest[1]))),
+        "try-mkdir" => print(&outcome(std::fs::create_dir(&rest[0]))),
+        "try-exec" => print(&outcome(Command::new(&rest[0]).args(&rest[1..]).status())),
+        "try-mknod" => print(&outcome(make_char_device(&rest[0], &rest[1], &rest[2]))),
+        "sleep" => sleep(),
+        "ignore-term" => ignore_signals(),
+        "spawn" => spawn(rest[0].parse().unwrap_or(1)),
+        "tty-size-on-winch" => size_on_winch(),
+        "echo-line" => echo_line(),
+        "hook" => hook(rest),
+        "launch" => launch(rest),
+        other => {
+            eprintln!("probe: no such word: {other}");
+            Ok(126)
+        }
+    }
+}
+
+fn sequence(args: &[String]) -> Step {
+    for one in args.split(|arg| arg == "--") {
+        let code = step(one)?;
+        if code != 0 {
+            return Ok(code);
+        }
+    }
+    Ok(0)
+}
+
+fn print(line: &str) -> Step {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()?;
+    Ok(0)
+}
+
+fn print_error(line: &str) -> Step {
+    writeln!(std::io::stderr(), "{line}")?;
+    Ok(0)
+}
+
+/// Writes that many bytes in numbered lines, so that a lost or doubled piece shows.
+fn flood(bytes: usize) -> Step {
+    let mut out = std::io::stdout().lock();
+    for line in 0..bytes / 8 {
+        writeln!(out, "{line:07}")?;
+    }
+    out.flush()?;
+    Ok(0)
+}
+
+/// Copies a file, or with `-` its standard input, to standard output.
+fn cat(path: &str) -> Step {
+    let mut from: Box<dyn Read> = match path {
+        "-" => Box::new(std::io::stdin()),
+        path => Box::new(std::fs::File::open(path)?),
+    };
+    std::io::copy(&mut from, &mut std::io::stdout())?;
+    std::io::stdout().flush()?;
+    Ok(0)
+}
+
+fn open_for_writing(path: &str) -> std::io::Result<std::fs::File> {
+    std::fs::OpenOptions::new().write(true).open(path)
+}
+
+fn write_into(path: &str, text: &str) -> std::io::Result<()> {
+    open_for_writing(path)?.write_all(text.as_bytes())
+}
+
+fn make_char_device(path: &str, major: &str, minor: &str) -> std::io::Result<()> {
+    let (major, minor) = (major.parse().unwrap_or(0), minor.parse().unwrap_or(0));
+    let device = rustix::fs::makedev(major, minor);
+    Ok(rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::CharacterDevice, Mode::RUSR, device)?)
+}
+
+fn outcome<T>(result: std::io::Result<T>) -> String {
+    match result {
+        Ok(_) => "ok".into(),
+        Err(error) => errno_name(&error),
+    }
+}
+
+fn errno_name(error: &std::io::Error) -> String {
+    match error.raw_os_error() {
+        Some(errno) => format!("{:?}", nix::errno::Errno::from_raw(errno)),
+        None => error.to_string(),
+    }
+}
+
+fn block_all() -> std::io::Result<SigSet> {
+    let set = SigSet::all();
+    set.thread_block()?;
+    Ok(set)
+}
+
+/// Waits until signalled, says by which signal, and exits as a shell would. Works as pid 1 too, where a signal without a
+/// handler is dropped by the kernel.
+fn sleep() -> Step {
+    let set = block_all()?;
+    print("ready")?;
+    loop {
+        match set.wait()? {
+            Signal::SIGCHLD | Signal::SIGWINCH | Signal::SIGURG | Signal::SIGCONT => {}
+            signal => {
+                print(signal.as_str())?;
+                return Ok(128 + u8::try_from(signal as i32).unwrap_or(0));
+            }
+        }
+    }
+}
+
+fn ignore_signals() -> Step {
+    let set = block_all()?;
+    print("ready")?;
+    loop {
+        print(set.wait()?.as_str())?;
+    }
+}
+
+fn size_on_winch() -> Step {
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGWINCH);
+    set.thread_block()?;
+    print("ready")?;
+    set.wait()?;
+    let size = rustix::termios::tcgetwinsize(std::io::stdin())?;
+    print(&format!("{}x{}", size.ws_col, size.ws_row))
+}
+
+fn echo_line() -> Step {
+    print("ready")?;
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    print(&format!("got {}", line.trim_end()))
+}
+
+/// Leaves that many sleeping children behind.
+fn spawn(count: u32) -> Step {
+    for _ in 0..count {
+        Command::new("/proc/self/exe").arg("ignore-term").stdout(std::process::Stdio::null()).spawn()?;
+    }
+    Ok(0)
+}
+
+/// `hook FILE NAME [--exit N] [--sleep SECONDS] [--print TEXT] [ANYTHING…]`: appends one line to FILE about how it was
+/// called.
+fn hook(args: &[String]) -> Step {
+    let mut state = String::new();
+    std::io::stdin().read_to_string(&mut state)?;
+    let option = |name: &str| args.iter().position(|arg| arg == name).and_then(|at| args.get(at + 1));
+    let record = json!({
+        "name": args[1],
+        "args": report::arguments(),
+        "env": report::environment(),
+        "cwd": report::cwd(),
+        "state": serde_json::from_str::<Value>(&state).unwrap_or(Value::String(state)),
+        "namespaces": report::namespaces("self"),
+        "root": report::listing("/"),
+        "pid": std::process::id(),
+    });
+    let mut file = std::fs::OpenOptions::new().append(true).create(true).open(&args[0])?;
+    file.write_all(format!("{record}\n").as_bytes())?;
+    if let Some(text) = option("--print") {
+        print_error(text)?;
+    }
+    if let Some(seconds) = option("--sleep") {
+        std::thread::sleep(std::time::Duration::from_secs(seconds.parse().unwrap_or(0)));
+    }
+    Ok(option("--exit").map_or(0, |code| code.parse().unwrap_or(124)))
+}
+
+/// `launch [--fd N=PATH]… [--session] [--umask OCTAL] [--uid N] -- PROGRAM ARGS…`: becomes PROGRAM with that changed. PATH is opened
+/// read-only and stays open over the execve under exactly that number.
+fn launch(args: &[String]) -> Step {
+    let mut words = args.iter();
+    let mut kept: Vec<OwnedFd> = Vec::new();
+    let mut umask = None;
+    let mut uid = None;
+    while let Some(word) = words.next().filter(|word| *word != "--") {
+        let mut value = || words.next().map(String::as_str).unwrap_or_default();
+        match word.as_str() {
+            "--fd" => kept.push(inheritable(value())?),
+            "--umask" => umask = u32::from_str_radix(value(), 8).ok(),
+            "--uid" => uid = value().parse().ok(),
+            "--session" => {
+                rustix::process::setsid()?;
+                rustix::process::ioctl_tiocsctty(std::io::stdin())?;
+            }
+            other => eprintln!("probe: launch has no {other}"),
+        }
+    }
+    if let Some(mask) = umask {
+        rustix::process::umask(Mode::from_raw_mode(mask));
+    }
+    let program: Vec<OsString> = words.map(OsString::from).collect();
+    let mut command = Command::new(&program[0]);
+    command.args(&program[1..]);
+    if let Some(uid) = uid {
+        command.uid(uid).gid(uid);
+    }
+    Err(command.exec())
+}
+
+fn inheritable(spec: &str) -> std::io::Result<OwnedFd> {
+    let (number, path) = spec.split_once('=').unwrap_or(("3", spec));
+    let number = number.parse().unwrap_or(3);
+    let mut file = rustix::fs::open(Path::new(path), OFlags::RDONLY, Mode::empty())?;
+    if file.as_raw_fd() != number {
+        file = rustix::io::fcntl_dupfd_cloexec(&file, number)?;
+    }
+    if file.as_raw_fd() != number {
+        return Err(std::io::Error::other(format!("descriptor {number} is in use")));
+    }
+    rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty())?;
+    Ok(file)
+}

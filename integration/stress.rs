@@ -1,0 +1,152 @@
+//! Many containers, races for one id, and a runtime that is killed at any moment: nothing may be left of any.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::support::case::{cases, in_parallel};
+use crate::support::{Container, Need, Running, needs};
+
+cases![
+    a_hundred_runs_one_by_one,
+    a_hundred_runs_sixteen_at_a_time,
+    two_creates_of_one_id,
+    a_kill_while_it_starts,
+    a_forced_delete_while_it_is_created,
+    the_runtime_killed_while_it_creates,
+    the_runtime_killed_while_it_runs,
+    the_runtime_killed_while_it_starts,
+    the_runtime_killed_while_it_deletes,
+];
+
+/// A run of the `spec` config whose program ends at once.
+fn run_once() {
+    let c = Container::new().args(["exit", "0"]);
+    c.run().quiet();
+    c.nothing_left();
+}
+
+fn a_hundred_runs_one_by_one() {
+    (0..100).for_each(|_| run_once());
+}
+
+fn a_hundred_runs_sixteen_at_a_time() {
+    in_parallel(16, 100, |_| run_once());
+}
+
+fn two_creates_of_one_id() {
+    needs(Need::Not("runc", "older releases let both lose"));
+    needs(Need::Not("crun", "its text is another"));
+    for _ in 0..30 {
+        let c = Container::new().args(["sleep"]);
+        let calls: Vec<Running> = (0..2).map(|_| c.create_call([""; 0]).spawn()).collect();
+        let outputs: Vec<_> = calls.into_iter().map(Running::wait).collect();
+        let (won, lost): (Vec<_>, Vec<_>) = outputs.into_iter().partition(|output| output.code == Some(0));
+        assert_eq!((won.len(), lost.len()), (1, 1), "one wins");
+        for output in lost {
+            output.fails(["container with given ID already exists"]);
+        }
+        assert_eq!(c.status(), "created");
+        c.delete().quiet();
+        c.nothing_left();
+    }
+}
+
+fn a_kill_while_it_starts() {
+    needs(Need::Not("runc", "older releases let start hang when init dies"));
+    needs(Need::Not("crun", "its start dies of the broken pipe"));
+    for round in 0..30 {
+        let c = Container::new().args(["ignore-term"]);
+        c.create().ok();
+        let start = c.call("start").arg(c.id()).spawn();
+        std::thread::sleep(Duration::from_micros(round * 150));
+        c.kill("KILL").quiet();
+        // Either it was started in time or it says that it couldn't be.
+        let output = start.wait();
+        if output.code != Some(0) {
+            output.fails([]);
+        }
+        c.wait_dead();
+        assert_eq!(c.status(), "stopped");
+        c.delete().quiet();
+        c.nothing_left();
+    }
+}
+
+fn a_forced_delete_while_it_is_created() {
+    needs(Need::Not("runc", "older releases leave a cgroup behind"));
+    needs(Need::Not("crun", "older releases leave a cgroup behind"));
+    let usual = how_long(|| drop(Container::new().args(["sleep"]).create().ok()));
+    for round in 0..30 {
+        let c = Container::new().args(["sleep"]);
+        let create = c.create_call([""; 0]).spawn();
+        std::thread::sleep(usual * round / 25);
+        c.delete_by_force().quiet();
+        let output = create.wait();
+        if output.code != Some(0) {
+            output.fails([]);
+        }
+        c.delete_by_force().quiet();
+        c.nothing_left();
+    }
+}
+
+fn how_long(act: impl Fn()) -> Duration {
+    act();
+    let started = Instant::now();
+    act();
+    started.elapsed()
+}
+
+/// Kills what `act` starts at 40 moments, evenly spread over a little more than the time it usually takes, and then deletes
+/// by force, twice.
+fn killed_at_any_moment(prepare: impl Fn(&Container), act: impl Fn(&Container) -> Running) {
+    needs(Need::Not("runc", "older releases leave a cgroup behind"));
+    needs(Need::Not("crun", "older releases leave a cgroup behind"));
+    let container = || Container::new().args(["sleep"]);
+    let measured = container();
+    prepare(&measured);
+    let started = Instant::now();
+    let running = act(&measured);
+    // A foreground run doesn't end by itself: its program's word is as far as it goes.
+    while running.is_alive() && !running.stdout().contains("ready") {
+        assert!(started.elapsed() < Duration::from_secs(10), "it neither ends nor starts its program");
+    }
+    let usual = started.elapsed();
+    running.signal(Signal::KILL);
+    drop(running.wait());
+    measured.delete_by_force().quiet();
+    for moment in 0..40 {
+        let c = container();
+        prepare(&c);
+        let running = act(&c);
+        std::thread::sleep(usual * moment / 34);
+        running.signal(Signal::KILL);
+        drop(running.wait());
+        c.delete_by_force().quiet();
+        c.delete_by_force().quiet();
+        c.nothing_left();
+        // And the id is free again.
+        c.create().quiet();
+    }
+}
+
+fn the_runtime_killed_while_it_creates() {
+    killed_at_any_moment(|_| (), |c| c.create_call([""; 0]).spawn());
+}
+
+fn the_runtime_killed_while_it_runs() {
+    killed_at_any_moment(|_| (), |c| c.call("run").arg("--bundle").arg(c.bundle()).arg(c.id()).spawn());
+}
+
+fn the_runtime_killed_while_it_starts() {
+    killed_at_any_moment(|c| drop(c.create().ok()), |c| c.call("start").arg(c.id()).spawn());
+}
+
+fn the_runtime_killed_while_it_deletes() {
+    let up = |c: &Container| {
+        c.create().ok();
+        c.start().ok();
+    };
+    killed_at_any_moment(up, |c| c.call("delete").args(["--force", c.id()]).spawn());
+}

@@ -1,0 +1,222 @@
+//! The host lane: a private mount namespace in which /sys/fs/cgroup is cgroup2, a cgroup of the suite's own, and the facts
+//! about this machine and the runtime under test that conditions ask for.
+//!
+//! Entered before any thread exists, left after the last case. Nothing of the host's own set-up is changed.
+
+use std::fs;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
+use rustix::thread::UnshareFlags;
+
+use super::leftovers;
+
+#[path = "../probe/source.rs"]
+mod source;
+
+const CGROUP: &str = "/sys/fs/cgroup";
+const CGROUP2_SUPER_MAGIC: u32 = 0x6367_7270;
+
+/// Whose behaviour is under test.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Orlop,
+    /// The first word of its `--version`.
+    Other(String),
+}
+
+impl Kind {
+    pub(crate) fn is(&self, name: &str) -> bool {
+        matches!(self, Self::Other(other) if other == name)
+    }
+}
+
+pub(crate) struct Lane {
+    root: bool,
+    hybrid: bool,
+    /// The mount namespace that the suite was started in.
+    outside: OwnedFd,
+    /// The cgroup that the suite was started in, below the cgroup2 mount.
+    came_from: PathBuf,
+    dir: tempfile::TempDir,
+    runtime: PathBuf,
+    kind: Kind,
+    probe: PathBuf,
+    mounts: usize,
+}
+
+static LANE: OnceLock<Lane> = OnceLock::new();
+
+impl Lane {
+    /// The one lane. Panics before [`Lane::enter`].
+    pub(crate) fn get() -> &'static Self {
+        LANE.get().expect("main enters the lane first")
+    }
+
+    /// Makes the lane. Single-threaded until then.
+    pub(crate) fn enter() -> std::io::Result<()> {
+        let root = rustix::process::geteuid().is_root();
+        let hybrid = !is_cgroup2(CGROUP) && is_cgroup2("/sys/fs/cgroup/unified");
+        let outside = fs::File::open("/proc/self/ns/mnt")?.into();
+        if root {
+            rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+            unshare_mounts()?;
+            mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+            if !is_cgroup2(CGROUP) {
+                replace_cgroup_mounts()?;
+            }
+        }
+        // A container's mapped root has to get through to its root file system.
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        let dir = tempfile::Builder::new().prefix("orlop-").permissions(open).tempdir()?;
+        let (runtime, kind) = runtime()?;
+        let probe = install_probe(dir.path())?;
+        let came_from = own_cgroup()?;
+        let lane =
+            Self { root, hybrid, outside, came_from, dir, runtime, kind, probe, mounts: leftovers::mount_count() };
+        if root {
+            leftovers::remove_dead_suites(Path::new(CGROUP));
+            fs::create_dir_all(Self::cgroup_dir("self"))?;
+            fs::write(Self::cgroup_dir("self").join("cgroup.procs"), "0")?;
+        }
+        assert!(LANE.set(lane).is_ok(), "the lane is entered once");
+        Ok(())
+    }
+
+    /// Goes back to where the suite came from and says what is still there that wasn't before.
+    pub(crate) fn leave(&self) -> Vec<String> {
+        if !self.root {
+            return Vec::new();
+        }
+        let mut left = leftovers::of_the_suite(self.mounts);
+        let back = fs::write(Path::new(CGROUP).join(&self.came_from).join("cgroup.procs"), "0");
+        left.extend(
+            back.err().map(|error| format!("cannot return to the cgroup {}: {error}", self.came_from.display())),
+        );
+        left.extend(leftovers::remove_cgroup(&Self::cgroup_dir("")).err());
+        left.extend(fs::remove_dir_all(self.dir.path()).err().map(|error| format!("temporary directory: {error}")));
+        left
+    }
+
+    pub(crate) fn is_root(&self) -> bool {
+        self.root
+    }
+
+    pub(crate) fn is_hybrid(&self) -> bool {
+        self.hybrid
+    }
+
+    pub(crate) fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    pub(crate) fn runtime(&self) -> &Path {
+        &self.runtime
+    }
+
+    /// The probe on the host, in the suite's own directory so that bundles can link to it.
+    pub(crate) fn probe(&self) -> &Path {
+        &self.probe
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn outside(&self) -> BorrowedFd<'_> {
+        self.outside.as_fd()
+    }
+
+    /// The cgroup, as a config names it, below which all of the suite's containers live.
+    pub(crate) fn cgroup(name: &str) -> String {
+        format!("/orlop-test-{}/{name}", std::process::id())
+    }
+
+    /// The same as a directory.
+    pub(crate) fn cgroup_dir(name: &str) -> PathBuf {
+        Path::new(CGROUP).join(Self::cgroup(name).trim_start_matches('/'))
+    }
+
+    pub(crate) fn has_controller(name: &str) -> bool {
+        words_of(&Path::new(CGROUP).join("cgroup.controllers")).iter().any(|controller| controller == name)
+    }
+
+    pub(crate) fn has_capability(name: &str) -> bool {
+        name.parse().is_ok_and(|capability| caps::has_cap(None, caps::CapSet::Bounding, capability).unwrap_or(false))
+    }
+
+    pub(crate) fn has_program(name: &str) -> bool {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).any(|dir| dir.join(name).is_file())
+    }
+
+    pub(crate) fn knows_filesystem(name: &str) -> bool {
+        words_of(Path::new("/proc/filesystems")).iter().any(|word| word == name)
+    }
+}
+
+fn words_of(path: &Path) -> Vec<String> {
+    fs::read_to_string(path).unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+}
+
+/// A new mount namespace for this thread (and, before there are others, for the process).
+#[expect(deprecated, reason = "the safe form is unsound for descriptor tables alone, which stay shared here")]
+pub(crate) fn unshare_mounts() -> std::io::Result<()> {
+    Ok(rustix::thread::unshare(UnshareFlags::NEWNS)?)
+}
+
+/// Gives this thread its own root and working directory, without which it can't join a mount namespace.
+#[expect(deprecated, reason = "as above")]
+pub(crate) fn unshare_directories() -> std::io::Result<()> {
+    Ok(rustix::thread::unshare(UnshareFlags::FS)?)
+}
+
+fn is_cgroup2(path: &str) -> bool {
+    rustix::fs::statfs(path).is_ok_and(|fs| u32::try_from(fs.f_type).is_ok_and(|magic| magic == CGROUP2_SUPER_MAGIC))
+}
+
+fn replace_cgroup_mounts() -> std::io::Result<()> {
+    let table = fs::read_to_string("/proc/self/mountinfo")?;
+    let targets = table.lines().filter_map(|line| line.split(' ').nth(4));
+    // The last mounted first, and so what lies on top of another.
+    for target in targets.filter(|target| Path::new(target).starts_with(CGROUP)).collect::<Vec<_>>().into_iter().rev() {
+        unmount(target, UnmountFlags::DETACH)?;
+    }
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RELATIME;
+    Ok(mount("cgroup2", CGROUP, "cgroup2", flags, None)?)
+}
+
+fn own_cgroup() -> std::io::Result<PathBuf> {
+    let table = fs::read_to_string("/proc/self/cgroup")?;
+    let path = table.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
+    Ok(PathBuf::from(path))
+}
+
+fn runtime() -> std::io::Result<(PathBuf, Kind)> {
+    let Some(path) = std::env::var_os("ORLOP_TEST_RUNTIME").map(PathBuf::from) else {
+        return Ok((PathBuf::from(env!("CARGO_BIN_EXE_orlop")), Kind::Orlop));
+    };
+    let version = Command::new(&path).arg("--version").output()?.stdout;
+    let first = String::from_utf8_lossy(&version).split_whitespace().next().unwrap_or_default().to_owned();
+    let kind = if first == "orlop" { Kind::Orlop } else { Kind::Other(first) };
+    Ok((path.canonicalize()?, kind))
+}
+
+/// The probe is built beside the test: `…/PROFILE/deps/integration-HASH` and `…/PROFILE/examples/probe`.
+fn install_probe(dir: &Path) -> std::io::Result<PathBuf> {
+    let test = std::env::current_exe()?;
+    let built = test.ancestors().nth(2).unwrap_or(Path::new("/")).join("examples/probe");
+    let installed = dir.join("probe");
+    let missing =
+        |why: String| std::io::Error::other(format!("{}: {why}; `cargo build --example probe`", built.display()));
+    fs::copy(&built, &installed).map_err(|error| missing(error.to_string()))?;
+    let source = Command::new(&installed).arg("source").output()?.stdout;
+    if String::from_utf8_lossy(&source).trim() == source::hash() {
+        Ok(installed)
+    } else {
+        Err(missing("not built from this source".into()))
+    }
+}
