@@ -175,9 +175,12 @@ fn size_on_winch() -> Step {
     set.add(Signal::SIGWINCH);
     set.thread_block()?;
     print("ready")?;
-    set.wait()?;
-    let size = rustix::termios::tcgetwinsize(std::io::stdin())?;
-    print(&format!("{}x{}", size.ws_col, size.ws_row))
+    // A size that was set before the program ran may still be signalled, so one signal says nothing.
+    loop {
+        set.wait()?;
+        let size = rustix::termios::tcgetwinsize(std::io::stdin())?;
+        print(&format!("{}x{}", size.ws_col, size.ws_row))?;
+    }
 }
 
 fn echo_line() -> Step {

@@ -221,7 +221,8 @@ fn a_change_of_size_is_passed_on() {
     pty.wait_for("ready");
     pty.resize(123, 45);
     pty.wait_for("123x45");
-    run.wait().ok();
+    c.kill("KILL").ok();
+    run.wait().exits(128 + 9);
 }
 
 fn a_change_of_size_told_by_signal_is_passed_on() {
@@ -234,7 +235,8 @@ fn a_change_of_size_told_by_signal_is_passed_on() {
     pty.resize(99, 55);
     run.signal(Signal::WINCH);
     pty.wait_for("99x55");
-    run.wait().ok();
+    c.kill("KILL").ok();
+    run.wait().exits(128 + 9);
 }
 
 fn a_foreground_run_loses_no_output() {

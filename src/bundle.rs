@@ -59,6 +59,7 @@ fn misfit(text: &[u8]) -> Error {
     match inner.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
         Some(name) if path == "." => missing(name),
         Some(name) => missing(&format!("{path}.{name}")),
+        None if path == "." => Error::new(inner).doing("config.json"),
         None => Error::new(inner).field(path),
     }
 }
@@ -257,6 +258,7 @@ fn check_names(spec: &Spec) -> Result<()> {
         if !has_uts {
             return Err(Error::new("needs a uts namespace in linux.namespaces").field(field));
         }
+        refuse_nul(name, || field.into())?;
         if name.len() > 64 {
             return Err(Error::new(format!("has {} bytes, and the kernel takes 64", name.len())).field(field));
         }

@@ -73,12 +73,13 @@ fn is_created(state: &State) -> Result<bool> {
 }
 
 fn kill_all(state: &State) -> Result<()> {
-    if let Some(record) = load(state, true)?
-        && let Some(init) = record.init.open()?
-    {
-        kill_init(&init)?;
+    if let Some(cgroup) = state.own_cgroup()? {
+        cgroup.kill()?;
     }
-    state.own_cgroup()?.map_or(Ok(()), |cgroup| cgroup.kill())
+    match load(state, true)?.map(|record| record.init.open()).transpose()?.flatten() {
+        Some(init) => kill_init(&init),
+        None => Ok(()),
+    }
 }
 
 fn kill_init(init: &OwnedFd) -> Result<()> {

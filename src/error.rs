@@ -45,6 +45,30 @@ impl Error {
         if errno == Errno::NOSYS { error.hint("Orlop needs Linux 5.14 or newer") } else { error }
     }
 
+    /// The error as bytes, [`WIRE_LIMIT`] of them at most: where it quotes more than that, its quotations are shortened.
+    pub fn to_wire(&self) -> Vec<u8> {
+        let bytes = |error: &Self| serde_json::to_vec(error).unwrap_or_default();
+        let whole = bytes(self);
+        if whole.len() <= WIRE_LIMIT { whole } else { bytes(&self.shortened()) }
+    }
+
+    /// An error that came as bytes.
+    pub fn from_wire(bytes: &[u8]) -> Self {
+        serde_json::from_slice(bytes)
+            .unwrap_or_else(|_| Self::new("the container's init failed, and its error can't be read"))
+    }
+
+    fn shortened(&self) -> Self {
+        let Parts { field, doing, cause, hint } = self.0.as_ref();
+        let cause = match cause {
+            Cause::Text(text) => Cause::Text(shorten(text)),
+            call @ Cause::Call(..) => call.clone(),
+        };
+        let doing = doing.iter().take(8).map(|step| shorten(step)).collect();
+        let (field, hint) = (field.as_deref().map(shorten), hint.as_deref().map(shorten));
+        Self(Box::new(Parts { field, doing, cause, hint }))
+    }
+
     fn from_cause(cause: Cause) -> Self {
         Self(Box::new(Parts { field: None, doing: Vec::new(), cause, hint: None }))
     }
@@ -82,6 +106,16 @@ impl Error {
     pub fn field_path(&self) -> Option<&str> {
         self.0.field.as_deref()
     }
+}
+
+/// The longest error that is handed from one process to another.
+pub const WIRE_LIMIT: usize = 64 * 1024;
+
+/// The two ends of a long text.
+fn shorten(text: &str) -> String {
+    const END: usize = 500;
+    let (head, tail) = (text.floor_char_boundary(END), text.ceil_char_boundary(text.len().saturating_sub(END)));
+    if head >= tail { text.to_owned() } else { format!("{} … {}", &text[..head], &text[tail..]) }
 }
 
 impl fmt::Display for Error {
@@ -200,7 +234,20 @@ mod tests {
     #[test]
     fn survives_the_crossing_from_child_to_parent() {
         let error = Error::call("mount_setattr", Errno::PERM).doing("a").field("mounts[1]").hint("h");
-        let wire = serde_json::to_vec(&error).unwrap();
-        assert_eq!(serde_json::from_slice::<Error>(&wire).unwrap(), error);
+        assert_eq!(Error::from_wire(&error.to_wire()), error);
+    }
+
+    #[test]
+    fn a_quotation_that_is_too_long_is_shortened_on_the_way() {
+        let long = "ä".repeat(70 * 1024);
+        let error =
+            Error::call("openat2", Errno::NAMETOOLONG).doing(format!("open /{long}")).field("mounts[7].destination");
+        let arrived = Error::from_wire(&error.to_wire());
+        assert!(error.to_wire().len() < WIRE_LIMIT);
+        let text = arrived.to_string();
+        assert!(
+            text.starts_with("mounts[7].destination: open /ä") && text.ends_with("openat2: file name too long"),
+            "{text}"
+        );
     }
 }

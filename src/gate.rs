@@ -8,7 +8,6 @@
 //! A connection that ends before "go" was only asking whether somebody still waits here: that is how `state` knows a
 //! created container from a running one, from the kernel and not from a file.
 
-use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, unlinkat};
@@ -18,14 +17,11 @@ use rustix::net::{
     recv, socket_with,
 };
 
-use crate::error::{Annotate, Context, Error, Result};
+use crate::error::{Annotate, Context, Error, Result, WIRE_LIMIT};
 
 const NAME: &str = "gate";
 const GO: &[u8] = b"go";
 const NEXT: &[u8] = b"next";
-
-/// Longest report of a failed start; paths are quoted in them.
-const LARGEST: usize = 128 * 1024;
 
 /// Makes the gate in a state directory, closed.
 pub fn make(state_dir: BorrowedFd<'_>) -> Result<OwnedFd> {
@@ -53,10 +49,7 @@ pub fn wait(gate: BorrowedFd<'_>) -> Result<OwnedFd> {
 
 /// Tells whoever opened the gate why the program could not be executed.
 pub fn report(caller: BorrowedFd<'_>, error: &Error) {
-    let wire = serde_json::to_vec(error).unwrap_or_default();
-    let parts = [IoSlice::new(&wire[..wire.len().min(LARGEST)])];
-    let mut none = rustix::net::SendAncillaryBuffer::default();
-    if let Err(errno) = rustix::net::sendmsg(caller, &parts, &mut none, SendFlags::NOSIGNAL) {
+    if let Err(errno) = rustix::net::send(caller, &error.to_wire(), SendFlags::NOSIGNAL) {
         tracing::debug!("an error could not be handed to the caller of start: {errno}");
     }
 }
@@ -82,14 +75,14 @@ pub fn open(state_dir: BorrowedFd<'_>) -> Result<()> {
         connected => connected.call("connect").doing(|| "open the gate")?,
     }
     rustix::net::send(&caller, GO, SendFlags::NOSIGNAL).call("send").doing(|| "open the gate")?;
-    let mut message = vec![0; LARGEST];
+    let mut message = vec![0; WIRE_LIMIT];
     let mut program_is_next = false;
     loop {
         match receive(caller.as_fd(), &mut message)? {
             0 if program_is_next => return Ok(()),
             0 => return Err(died()),
             length if message[..length] == *NEXT => program_is_next = true,
-            length => return Err(parse_report(&message[..length])),
+            length => return Err(Error::from_wire(&message[..length])),
         }
     }
 }
@@ -102,11 +95,6 @@ fn receive(caller: BorrowedFd<'_>, message: &mut [u8]) -> Result<usize> {
             received => return Ok(received.call("recv")?.0),
         }
     }
-}
-
-fn parse_report(report: &[u8]) -> Error {
-    serde_json::from_slice(report)
-        .unwrap_or_else(|_| Error::new("the container's init failed with an error too long to pass on"))
 }
 
 /// Whether somebody waits at the gate still.

@@ -155,10 +155,11 @@ impl Walk {
         }
     }
 
-    /// The link's text decides, never the kernel's own following: a magic link of procfs is only its text here.
+    /// The link's text decides, never the kernel's own following. Links of procfs say where one of this process's own descriptors
+    /// leads, and are refused as openat2 refuses them.
     fn follow(&mut self, link: &OwnedFd) -> Result<()> {
         self.links += 1;
-        if self.links > MAX_LINKS {
+        if self.links > MAX_LINKS || fstatfs(link).call("fstatfs")?.f_type == PROC_SUPER_MAGIC {
             return Err(Error::call("openat", Errno::LOOP));
         }
         let text = readlinkat(link, "", Vec::new()).call("readlinkat")?;
@@ -313,6 +314,9 @@ mod tests {
         let inside = Inside::new(proc);
         assert_eq!(inside.find(Path::new("/self/root/etc")).unwrap_err(), Errno::LOOP);
         assert_eq!(inside.find_without_links(Path::new("/self")).unwrap_err(), Errno::LOOP);
+        // Also where the last part is missing, and would have to be made.
+        let made = inside.find_or_make(Path::new("/self/fd/1234567"), Make::Dir).unwrap_err();
+        assert_eq!(made.errno(), Some(Errno::LOOP));
     }
 
     #[test]

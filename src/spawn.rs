@@ -45,6 +45,7 @@ pub fn container(
     init: impl FnOnce(Sync, Unjoined) -> u8,
 ) -> Result<Child> {
     let (parent_end, child_end) = Sync::pair()?;
+    hide_from_the_container()?;
     let (home, unjoined) = Home::leave(&plan.namespaces)?;
     match clone3(clone_flags(&plan.namespaces), cgroup) {
         Ok(Cloned::Child) => {
@@ -61,6 +62,17 @@ pub fn container(
             Err(clone_error(errno))
         }
     }
+}
+
+/// The child inherits it: there is no moment at which others in its pid namespace could look into it (rule R4, CVE-2016-9962).
+/// An unprivileged parent may write its child's id maps only while that can be looked into; there the child hides itself.
+fn hide_from_the_container() -> Result<()> {
+    if rustix::process::geteuid().is_root() { set_undumpable() } else { Ok(()) }
+}
+
+/// Nobody may trace this process or look into it through procfs, until it executes a program.
+pub fn set_undumpable() -> Result<()> {
+    prctl::set_dumpable(false).map_err(|errno| Error::call("prctl(PR_SET_DUMPABLE)", Errno::from_raw_os_error(errno)))
 }
 
 /// The cgroup namespace is made by the child, once it sits in its cgroup. New namespaces that shall belong to a joined

@@ -25,7 +25,7 @@ use rustix::net::{
     SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 
-use crate::error::{Context, Error, Result};
+use crate::error::{Context, Error, Result, WIRE_LIMIT};
 
 /// A step of the conversation; the table above says who sends which when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,8 +85,8 @@ pub struct Received {
 #[derive(Debug)]
 pub struct Closed;
 
-/// Longer than any error: paths and lists in a config may be long, and are quoted in errors.
-const LARGEST: usize = 128 * 1024;
+/// A step and the longest error.
+const LARGEST: usize = 1 + WIRE_LIMIT;
 
 impl Sync {
     /// Both ends.
@@ -117,8 +117,7 @@ impl Sync {
 
     /// Hands the other side an error in place of the next step. There is nobody left to tell when that fails.
     pub fn fault(&self, error: &Error) {
-        let wire = serde_json::to_vec(error).unwrap_or_default();
-        if let Err(lost) = self.send(Step::Fault, &wire[..wire.len().min(LARGEST - 1)], None) {
+        if let Err(lost) = self.send(Step::Fault, &error.to_wire(), None) {
             tracing::debug!("an error could not be handed to the parent: {lost}");
         }
     }
@@ -132,8 +131,7 @@ impl Sync {
         let Some((length, fd)) = self.receive(&mut buffer)? else { return Ok(Err(Closed)) };
         let payload = buffer[1..length].to_vec();
         match Step::from_byte(buffer[0]) {
-            Some(Step::Fault) => Err(serde_json::from_slice(&payload)
-                .unwrap_or_else(|_| Error::new("the container's init failed with an error too long to pass on"))),
+            Some(Step::Fault) => Err(Error::from_wire(&payload)),
             Some(step) if step == expected => Ok(Ok(Received { payload, fd })),
             Some(step) => Err(Error::new(format!("the container's init is at {step:?} where {expected:?} comes next"))),
             None => {
@@ -194,7 +192,7 @@ mod tests {
     #[test]
     fn an_error_that_quotes_a_long_path_arrives_whole() {
         let (parent, child) = Sync::pair().unwrap();
-        let error = Error::new("x".repeat(70 * 1024));
+        let error = Error::new("x".repeat(60 * 1024));
         child.fault(&error);
         assert_eq!(parent.wait_for(Step::Ready).unwrap_err(), error);
     }

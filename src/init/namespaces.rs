@@ -23,9 +23,8 @@ pub(super) fn enter(plan: &Plan, unjoined: Unjoined, parent: &Sync) -> Result<()
     if let Some(user) = unjoined.user {
         join_user(plan, &user, &unjoined.others, parent)?;
     }
-    // From here on the process may be seen by others in its pid namespace (rule R4, CVE-2016-9962).
-    prctl::set_dumpable(false)
-        .map_err(|errno| Error::call("prctl(PR_SET_DUMPABLE)", Errno::from_raw_os_error(errno)))?;
+    // Again, because the kernel allows it anew when ids change.
+    spawn::set_undumpable()?;
     rustix::process::setsid().call("setsid")?;
     if let Some(mount) = unjoined.mount {
         join(&plan.namespaces, Kind::Mount, &mount)?;
