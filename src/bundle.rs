@@ -2,10 +2,16 @@
 //!
 //! OCI types stop here and in `plan`. This room knows nothing of cgroups, and touches the host only to read the bundle.
 
+use std::ffi::OsString;
 use std::fs;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Hook, Linux, LinuxIdMapping, LinuxNamespaceType, Process, Spec};
+
+use rustix::fs::{Mode, OFlags, open, readlink};
+use rustix::io::Errno;
 
 use crate::error::{Annotate, Context, Error, Result};
 
@@ -26,7 +32,7 @@ impl Bundle {
     /// # Errors
     /// Names the field, or the line and column where it is no JSON.
     pub fn open(dir: &Path) -> Result<Self> {
-        let dir = fs::canonicalize(dir).call("open").doing(|| format!("bundle {}", dir.display()))?;
+        let dir = real_path(dir).call("open").doing(|| format!("bundle {}", dir.display()))?;
         let path = dir.join("config.json");
         let text = fs::read(&path)
             .call("open")
@@ -83,7 +89,7 @@ fn find_rootfs(dir: &Path, spec: &Spec) -> Result<PathBuf> {
         return Err(missing("root.path"));
     }
     let path = dir.join(root.path());
-    let rootfs = fs::canonicalize(&path).call("open").doing(|| format!("root file system {}", path.display()));
+    let rootfs = real_path(&path).call("open").doing(|| format!("root file system {}", path.display()));
     let rootfs = rootfs.field("root.path")?;
     if !rootfs.is_dir() {
         return Err(Error::new(format!("root file system {} is not a directory", path.display())).field("root.path"));
@@ -92,6 +98,13 @@ fn find_rootfs(dir: &Path, spec: &Spec) -> Result<PathBuf> {
         return Err(Error::new("the host's own root can't be a container's").field("root.path"));
     }
     Ok(rootfs)
+}
+
+/// The path without symbolic links, as the kernel knows it: three system calls, where realpath(3) makes one a component.
+fn real_path(path: &Path) -> Result<PathBuf, Errno> {
+    let opened = open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let real = readlink(format!("/proc/self/fd/{}", opened.as_raw_fd()), Vec::new())?;
+    Ok(PathBuf::from(OsString::from_vec(real.into_bytes())))
 }
 
 fn missing(field: &str) -> Error {

@@ -1,7 +1,10 @@
 //! `orlop create`: a bundle becomes a container that waits at its gate.
 
-use std::fs;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +19,7 @@ use crate::init::{self, Inherited};
 use crate::plan::{Kind, Plan, Request};
 use crate::sources::Sources;
 use crate::spawn::{self, Child};
-use crate::state::{self, Claim, Status};
+use crate::state::{self, Claim, Record, State, Status};
 use crate::sync::Step;
 use crate::{gate, hooks, sys};
 
@@ -55,6 +58,10 @@ pub(crate) enum TerminalGoes {
 /// A container that was created by this process.
 #[derive(Debug)]
 pub(crate) struct Created {
+    /// Its state directory.
+    pub state: State,
+    /// What is recorded of it.
+    pub record: Record,
     /// The container's init, a child of this process.
     pub init: OwnedFd,
     /// The main side of its terminal.
@@ -81,10 +88,9 @@ pub(crate) fn container(options: &Options, terminal: TerminalGoes) -> Result<Cre
     chdir(&plan.bundle).call("chdir")?;
     let claim = Claim::new(&options.root, &plan.id)?;
     let inherited = Inherited { sources, gate: gate::make(claim.dir())?, console_socket };
-    let created = from_plan(&plan, options, terminal, &claim, inherited)
+    let (record, init, terminal) = from_plan(&plan, options, terminal, &claim, inherited)
         .inspect_err(|_| hooks::run_all(&plan.hooks.poststop, reading(&this(&plan, Status::Stopped, 0))))?;
-    claim.keep()?;
-    Ok(created)
+    Ok(Created { state: claim.keep()?, record, init, terminal })
 }
 
 /// The line from the plan to the container. Each step undoes itself when a later one fails.
@@ -94,7 +100,7 @@ fn from_plan(
     terminal: TerminalGoes,
     claim: &Claim,
     inherited: Inherited,
-) -> Result<Created> {
+) -> Result<(Record, OwnedFd, Option<OwnedFd>)> {
     claim.announce_cgroup(&plan.cgroup.dir())?;
     let cgroup = NewCgroup::create(&plan.cgroup)?;
     claim.note_cgroup(cgroup.as_ref())?;
@@ -103,12 +109,12 @@ fn from_plan(
     let main = converse(plan, &mut child, terminal).map_err(|error| with_oom(cgroup.as_ref(), error))?;
     limit(plan, &child)?;
 
-    claim.save(plan, child.pid, cgroup.as_ref())?;
+    let record = claim.save(plan, child.pid, cgroup.as_ref())?;
     write_pid_file(options.pid_file.as_deref(), &child)?;
     child.tell(Step::Saved)?;
     let init = child.release()?;
     cgroup.into_iter().for_each(NewCgroup::keep);
-    Ok(Created { init, terminal: main })
+    Ok((record, init, main))
 }
 
 /// Opened here, with this process's privileges; in a user namespace by the child, see `sources`.
@@ -211,12 +217,21 @@ fn check_preserved_fds(count: u32) -> Result<()> {
 /// Digits only, and there in one piece or not at all.
 fn write_pid_file(path: Option<&Path>, child: &Child) -> Result<()> {
     let Some(path) = path else { return Ok(()) };
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    let temporary = path.with_file_name(name);
-    fs::write(&temporary, child.raw_pid().to_string())
+    let describe = || format!("--pid-file {}", path.display());
+    let name = path.file_name().ok_or_else(|| Error::new("it has no file name").doing(describe()))?;
+    let temporary = path.with_file_name([OsStr::new("."), name].join(OsStr::new("")));
+    write_new(&temporary, &child.raw_pid().to_string())
         .and_then(|()| fs::rename(&temporary, path))
         .call("write")
-        .doing(|| format!("--pid-file {}", path.display()))
+        .doing(describe)
         .inspect_err(|_| drop(fs::remove_file(&temporary)))
+}
+
+/// A file that an earlier, killed create left is replaced, and a link that somebody put in its place is never followed.
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => (),
+    }
+    File::options().write(true).create_new(true).mode(0o644).open(path)?.write_all(text.as_bytes())
 }

@@ -29,11 +29,13 @@ pub fn delete(root: &Path, id: &str, force: bool) -> Result<()> {
 
 fn remove(root: &Path, id: &str, force: bool) -> Result<()> {
     let state = State::open(root, id)?;
-    if force || is_created(&state)? {
-        // Before the lock: a creation or a start that hangs has it, and ends when its container dies.
-        kill_all(&state)?;
+    if state.try_lock().is_err() {
+        // A creation or a start that hangs has the lock, and ends when its container dies.
+        if force || is_created(&state)? {
+            kill_all(&state)?;
+        }
+        state.lock()?;
     }
-    state.lock()?;
     let record = load(&state, force)?;
     let (status, init) = state.status_locked(record.as_ref())?;
     match (status, init) {

@@ -1,7 +1,8 @@
 //! What this machine is: where its cgroup2 hierarchy is, who we are. Probed lazily, each fact once.
 
 use std::cell::OnceCell;
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::statfs;
@@ -54,8 +55,7 @@ impl Host {
     /// The cgroup that this process is in, below [`Self::cgroup_root`], starting with a slash.
     pub fn own_cgroup(&self) -> Result<&Path> {
         if self.own_cgroup.get().is_none() {
-            let text =
-                fs::read_to_string("/proc/self/cgroup").call("read").map_err(|e| e.doing("/proc/self/cgroup"))?;
+            let text = read_proc("/proc/self/cgroup")?;
             let own = text.lines().find_map(|line| line.strip_prefix("0::"));
             let own = own.ok_or_else(|| Error::new("/proc/self/cgroup has no cgroup2 line"))?;
             self.own_cgroup.get_or_init(|| own.into());
@@ -66,6 +66,23 @@ impl Host {
     /// Whether this process is root, in whatever user namespace it is.
     pub fn is_root(&self) -> bool {
         *self.root.get_or_init(|| rustix::process::geteuid().is_root())
+    }
+}
+
+/// Reads a file of the host's procfs, as such a file is made to be read: in one go.
+///
+/// # Errors
+/// Names the file.
+pub fn read_proc(path: &str) -> Result<String> {
+    let mut text = Vec::with_capacity(4096);
+    let mut file = File::open(path).call("open").map_err(|error| error.doing(path))?;
+    loop {
+        let mut part = [0; 4096];
+        let length = file.read(&mut part).call("read").map_err(|error| error.doing(path))?;
+        text.extend_from_slice(&part[..length]);
+        if length < part.len() {
+            return String::from_utf8(text).map_err(|_| Error::new("is not text").doing(path));
+        }
     }
 }
 

@@ -78,9 +78,24 @@ impl Inside {
     /// Links are followed inside the tree, also dangling ones: their target is made. Nothing is ever made outside.
     pub fn find_or_make(&self, path: &Path, make: Make) -> Result<OwnedFd> {
         match self.find(path) {
-            Err(Errno::NOENT) => self.walk(path, make).doing(|| format!("make {}", path.display())),
+            Err(Errno::NOENT) => match self.make_last(path, make) {
+                Some(made) => Ok(made),
+                None => self.walk(path, make).doing(|| format!("make {}", path.display())),
+            },
             found => found.call("openat2").doing(|| format!("open {}", path.display())),
         }
+    }
+
+    /// Most often only the last component is missing. `None` where it is not as simple as that.
+    fn make_last(&self, path: &Path, make: Make) -> Option<OwnedFd> {
+        let (parent, name) = (path.parent()?, path.file_name()?);
+        let parent = self.find(parent).ok()?;
+        make_entry(parent.as_fd(), name, make).ok()?;
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let made = openat(&parent, name, flags, Mode::empty()).ok()?;
+        let kind = FileType::from_raw_mode(fstat(&made).ok()?.st_mode);
+        // Nobody put anything else there since.
+        (kind == if make == Make::Dir { FileType::Directory } else { FileType::RegularFile }).then_some(made)
     }
 
     /// The lookup by hand, one component at a time, that knows where to make what is missing.

@@ -9,7 +9,7 @@ use crate::console::Foreground;
 use crate::create::{self, Created, TerminalGoes};
 use crate::delete::delete;
 use crate::error::{Context, Error, Result};
-use crate::start::start;
+use crate::start::open_gate;
 
 /// What the command line of `run` asks for.
 #[derive(Debug, Clone, Default)]
@@ -38,31 +38,33 @@ pub fn run(options: &Options) -> Result<u8> {
     }
     // From here on a signal is the container's; an interrupt can't cut the creation in the middle.
     let mut foreground = Foreground::begin()?;
-    let created = create::container(&options.create, TerminalGoes::Here)?;
-    let Created { init, terminal } = created;
-    let outcome = foreground.attach(terminal).and_then(|()| start(&options.create.root, &options.create.id));
-    let outcome = outcome.and_then(|()| foreground.stay_with(&init)).and_then(|()| exit_code(&init));
+    let mut created = create::container(&options.create, TerminalGoes::Here)?;
+    let outcome = see_through(&mut foreground, &mut created);
     if outcome.is_err() || !options.keep {
         clean_up(&options.create, &outcome)?;
     }
     outcome
 }
 
-fn run_detached(options: &create::Options) -> Result<()> {
-    create::create(options)?;
-    start_or_delete(options)
+/// From the gate to the exit code.
+fn see_through(foreground: &mut Foreground, created: &mut Created) -> Result<u8> {
+    foreground.attach(created.terminal.take())?;
+    open_gate(&created.state, &created.record, &created.init)?;
+    foreground.stay_with(&created.init)?;
+    exit_code(&created.init)
 }
 
-/// A container that can't be started is of no use to anybody.
-fn start_or_delete(options: &create::Options) -> Result<()> {
-    let outcome = start(&options.root, &options.id).map(|()| 0);
+fn run_detached(options: &create::Options) -> Result<()> {
+    let Created { state, record, init, .. } = create::container(options, TerminalGoes::ToSocket)?;
+    let outcome = open_gate(&state, &record, &init).map(|()| 0);
     if outcome.is_err() {
         clean_up(options, &outcome)?;
     }
     outcome.map(drop)
 }
 
-/// The outcome of the container itself is the one to report, when both went wrong.
+/// A container that could not be started is of no use to anybody. Its own outcome is the one to report when the deletion fails
+/// as well.
 fn clean_up(options: &create::Options, outcome: &Result<u8>) -> Result<()> {
     match delete(&options.root, &options.id, true) {
         Err(error) if outcome.is_err() => {

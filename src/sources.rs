@@ -16,7 +16,7 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::error::{Annotate, Context, Error, Result};
-use crate::inside::{PROC_ROOT_INO, PROC_SUPER_MAGIC, is_char_device};
+use crate::inside::{PROC_ROOT_INO, PROC_SUPER_MAGIC};
 use crate::plan::{Device, Kind, Mount, MountSource, Plan, ProcTarget};
 
 /// Detached copies of the host's mounts, in the plan's order.
@@ -28,8 +28,6 @@ pub struct Sources {
     pub mounts: Vec<Option<OwnedFd>>,
     /// One for each of the plan's device nodes, in a user namespace.
     pub devices: Vec<OwnedFd>,
-    /// The host's `/dev/null`, to hide files behind.
-    pub null: Option<OwnedFd>,
     /// The limit of open files as it was, where it had to be raised to hold all this.
     pub file_limit: Option<Rlimit>,
 }
@@ -43,7 +41,6 @@ impl Sources {
             root: copy(&plan.root.path, true).field("root.path")?,
             mounts: plan.mounts.iter().map(|mount| mount_source(mount, plan)).collect::<Result<_>>()?,
             devices: devices(plan)?,
-            null: (!plan.masked_paths.is_empty()).then(null).transpose()?,
         })
     }
 }
@@ -95,15 +92,6 @@ fn devices(plan: &Plan) -> Result<Vec<OwnedFd>> {
 
 fn device_source(device: &Device) -> Result<OwnedFd> {
     copy(&device.path, false).hint("in a user namespace devices are bound from the host, which has to have them")
-}
-
-/// Checked by its numbers: what is called null may be something else (CVE-2025-31133).
-fn null() -> Result<OwnedFd> {
-    let null = copy(Path::new("/dev/null"), false)?;
-    if is_char_device(&fstat(&null).call("fstat")?, 1, 3) {
-        return Ok(null);
-    }
-    Err(Error::new("the host's /dev/null is not the null device"))
 }
 
 /// Each bind mount's source is a descriptor until it is attached; a thousand of them need more than the usual limit of open

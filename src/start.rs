@@ -23,17 +23,28 @@ const GOODBYE: Duration = Duration::from_secs(10);
 pub fn start(root: &Path, id: &str) -> Result<()> {
     let state = State::open(root, id)?;
     state.try_lock()?;
-    let record = state.load()?;
-    let (record, init) = match (state.status_locked(record.as_ref())?, record) {
-        ((Status::Created, Some(init)), Some(record)) => (record, init),
-        ((Status::Running | Status::Paused, _), _) => {
-            return Err(Error::new("cannot start an already running container"));
+    let stopped = || Error::new("cannot start a container that has stopped");
+    let record = state.load()?.ok_or_else(stopped)?;
+    let init = record.init.open()?.ok_or_else(stopped)?;
+    open_gate(&state, &record, &init)
+}
+
+/// Lets a created container go on to its program.
+pub(crate) fn open_gate(state: &State, record: &Record, init: &OwnedFd) -> Result<()> {
+    match gate::open(state.dir()) {
+        Ok(()) => (),
+        Err(error) if matches!(error.errno(), Some(Errno::CONNREFUSED | Errno::NOENT)) => {
+            // Nobody waits there. An init that is alive all the same went through before.
+            return Err(if wait_gone(init.as_fd(), Some(Duration::ZERO))? {
+                not_started(record, init, gate::died())
+            } else {
+                Error::new("cannot start an already running container")
+            });
         }
-        _ => return Err(Error::new("cannot start a container that has stopped")),
-    };
-    gate::open(state.dir()).map_err(|error| not_started(&record, &init, error))?;
+        Err(error) => return Err(not_started(record, init, error)),
+    }
     gate::remove(state.dir())?;
-    after_start(&record, &init)
+    after_start(record, init)
 }
 
 /// The init is on its way out; whoever asks for the state after this must see it gone.

@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::cgroupv2::{Cgroup, NewCgroup};
 use crate::error::{Annotate, Context, Error, Result};
 use crate::gate;
+use crate::host::read_proc;
 use crate::plan::{Hook, Kind, Plan, check_id};
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -141,7 +142,7 @@ impl Init {
 /// The start time of a process, and whether it is more than a zombie.
 fn proc_stat(pid: i32) -> Result<(u64, bool)> {
     let path = format!("/proc/{pid}/stat");
-    let text = fs::read_to_string(&path).call("open").doing(|| path.clone())?;
+    let text = read_proc(&path)?;
     // The second field is the program's name in parentheses, which may hold anything, parentheses too.
     let fields: Vec<&str> = text.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ').collect();
     let start_time = fields.get(19).and_then(|field| field.parse().ok());
@@ -150,8 +151,7 @@ fn proc_stat(pid: i32) -> Result<(u64, bool)> {
 }
 
 fn boot_id() -> Result<String> {
-    let path = "/proc/sys/kernel/random/boot_id";
-    Ok(fs::read_to_string(path).call("open").doing(|| path)?.trim_end().into())
+    Ok(read_proc("/proc/sys/kernel/random/boot_id")?.trim_end().into())
 }
 
 /// A container's state directory, claimed for a new container and locked: removed when dropped, unless it is kept.
@@ -229,10 +229,11 @@ impl Claim {
 
     /// The container is created: its directory stays, and is free for `start`. The lock is taken off by name, and not left to
     /// the descriptor's end, because the container's init has a copy of that for a moment longer.
-    pub fn keep(mut self) -> Result<()> {
+    pub fn keep(mut self) -> Result<State> {
         flock(&self.state.dir, FlockOperation::Unlock).call("flock")?;
         self.keep = true;
-        Ok(())
+        let dir = self.state.dir.try_clone().call("dup")?;
+        Ok(State { root: self.state.root.clone(), id: self.state.id.clone(), dir })
     }
 }
 

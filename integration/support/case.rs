@@ -129,19 +129,23 @@ fn message(payload: &(dyn Any + Send)) -> String {
 /// Runs `body(0)`, `body(1)`, … on `width` threads until all `count` are done. A panic in one is the caller's.
 pub(crate) fn in_parallel(width: usize, count: usize, body: impl Fn(usize) + Sync) {
     let next = std::sync::atomic::AtomicUsize::new(0);
-    let worker = || {
-        let work = || {
-            while let index = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
-                && index < count
-            {
-                body(index);
-            }
-        };
-        catch_unwind(AssertUnwindSafe(work)).err().map(|payload| failure(&*payload))
+    let work = || {
+        while let index = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+            && index < count
+        {
+            body(index);
+        }
     };
-    let failures: Vec<String> = std::thread::scope(|scope| {
+    // A thread's notes are its own, so it takes them along.
+    let worker =
+        || catch_unwind(AssertUnwindSafe(work)).map_err(|payload| payload.downcast().map_err(|other| failure(&*other)));
+    let stopped: Vec<Result<Box<Unmet>, String>> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..width).map(|_| scope.spawn(worker)).collect();
-        workers.into_iter().filter_map(|thread| thread.join().expect("the worker catches its panics")).collect()
+        workers.into_iter().filter_map(|thread| thread.join().expect("the worker catches its panics").err()).collect()
     });
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    match stopped.into_iter().next() {
+        None => {}
+        Some(Ok(unmet)) => resume_unwind(unmet),
+        Some(Err(failure)) => panic!("{failure}"),
+    }
 }

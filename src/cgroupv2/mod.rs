@@ -142,6 +142,10 @@ fn make_path(root: &Path, path: &Path) -> Result<(OwnedFd, Vec<PathBuf>)> {
         let name = next.file_name().unwrap_or(OsStr::new(""));
         match mkdirat(&dir, name, Mode::from_raw_mode(0o755)) {
             Ok(()) => made.push(next.clone()),
+            Err(Errno::EXIST) if next == root.join(path) => {
+                remove_parents(made);
+                return Err(Error::new("somebody else made it at the same moment"));
+            }
             Err(Errno::EXIST) => made.clear(),
             Err(errno) => {
                 remove_parents(made);

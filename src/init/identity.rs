@@ -46,10 +46,11 @@ pub(super) fn join_keyring(plan: &Plan) -> Result<()> {
 pub(super) fn assume(plan: &Plan) -> Result<()> {
     let Capabilities { bounding, .. } = plan.process.capabilities;
     drop_from_bounding(bounding).field("process.capabilities.bounding")?;
-    // Without this, leaving uid 0 would empty the permitted set.
-    set_keep_capabilities(true).call("prctl(PR_SET_KEEPCAPS)")?;
+    if plan.process.user.uid != 0 {
+        // Without this, leaving uid 0 would empty the permitted set. execve(2) takes it back.
+        set_keep_capabilities(true).call("prctl(PR_SET_KEEPCAPS)")?;
+    }
     become_user(&plan.process.user)?;
-    set_keep_capabilities(false).call("prctl(PR_SET_KEEPCAPS)")?;
     set_sets(&plan.process.capabilities).field("process.capabilities")?;
     if plan.process.no_new_privileges {
         set_no_new_privs(true).call("prctl(PR_SET_NO_NEW_PRIVS)").field("process.noNewPrivileges")?;

@@ -82,7 +82,7 @@ fn init(plan: &Plan, inherited: Inherited, unjoined: Unjoined, audience: &mut Au
     namespaces::set_parameters(plan)?;
     let cwd = program::working_directory(plan, &root)?;
     rootfs::enter(plan, &root)?;
-    paths::protect(plan, &root, sources.null)?;
+    paths::protect(plan, &root)?;
     rootfs::finish(plan, &root)?;
     console::hand_over(terminal, console_socket, parent)?;
     stdio::prepare(plan, &root)?;

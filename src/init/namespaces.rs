@@ -23,7 +23,7 @@ pub(super) fn enter(plan: &Plan, unjoined: Unjoined, parent: &Sync) -> Result<()
     if let Some(user) = unjoined.user {
         join_user(plan, &user, &unjoined.others, parent)?;
     }
-    // Again, because the kernel allows it anew when ids change.
+    // Where the parent could not do it before the clone, see `spawn`.
     spawn::set_undumpable()?;
     rustix::process::setsid().call("setsid")?;
     if let Some(mount) = unjoined.mount {

@@ -12,16 +12,16 @@ use rustix::mount::{
 
 use super::mounts::put;
 use crate::error::{Annotate, Context, Error, Result};
-use crate::inside::Inside;
+use crate::inside::{Inside, is_char_device};
 use crate::plan::Plan;
 use crate::sys::{MountAttr, mount_setattr};
 
 /// Makes the read-only paths read-only, and hides the masked ones.
-pub(super) fn protect(plan: &Plan, root: &Inside, null: Option<OwnedFd>) -> Result<()> {
+pub(super) fn protect(plan: &Plan, root: &Inside) -> Result<()> {
     for (i, path) in plan.readonly_paths.iter().enumerate() {
         each(root, path, |found| make_readonly(found.as_fd())).field_with(|| format!("linux.readonlyPaths[{i}]"))?;
     }
-    let mut covers = Covers { file: null, file_used: false, dir: None };
+    let mut covers = Covers { root, file: None, dir: None };
     for (i, path) in plan.masked_paths.iter().enumerate() {
         each(root, path, |found| covers.hide(&found)).field_with(|| format!("linux.maskedPaths[{i}]"))?;
     }
@@ -53,33 +53,39 @@ fn copy(mount: BorrowedFd<'_>) -> Result<OwnedFd> {
     open_tree(mount, "", flags).call("open_tree")
 }
 
-/// What masked paths are hidden behind: the null device, and one empty directory for all.
-struct Covers {
+/// What masked paths are hidden behind: the null device, and one empty directory for all. The first use attaches the one
+/// itself; the others get copies of the mount, never a file system each.
+struct Covers<'a> {
+    root: &'a Inside,
     file: Option<OwnedFd>,
-    file_used: bool,
     dir: Option<OwnedFd>,
 }
 
-impl Covers {
+impl Covers<'_> {
     fn hide(&mut self, found: &OwnedFd) -> Result<()> {
-        if FileType::from_raw_mode(fstat(found).call("fstat")?.st_mode) == FileType::Directory {
-            return self.hide_dir(found.as_fd());
+        let is_dir = FileType::from_raw_mode(fstat(found).call("fstat")?.st_mode) == FileType::Directory;
+        let cover = if is_dir { &mut self.dir } else { &mut self.file };
+        if let Some(cover) = cover {
+            return put(copy(cover.as_fd())?.as_fd(), found.as_fd());
         }
-        let null = self.file.as_ref().ok_or_else(|| Error::new("the null device was not opened"))?;
-        if std::mem::replace(&mut self.file_used, true) {
-            return put(copy(null.as_fd())?.as_fd(), found.as_fd());
-        }
-        put(null.as_fd(), found.as_fd())
+        let cover = cover.insert(if is_dir { empty_dir()? } else { null(self.root)? });
+        put(cover.as_fd(), found.as_fd())
     }
+}
 
-    /// The first use attaches the one directory itself; the others get copies of the mount, never a file system each.
-    fn hide_dir(&mut self, found: BorrowedFd<'_>) -> Result<()> {
-        if let Some(dir) = &self.dir {
-            return put(copy(dir.as_fd())?.as_fd(), found);
-        }
-        let dir = self.dir.insert(empty_dir()?);
-        put(dir.as_fd(), found)
+/// The container's own null device, checked by its numbers: what is called null may be something else (CVE-2025-31133). Read-only
+/// means that its mode and owner can't be changed; where the container's `/dev` is the host's, that matters.
+fn null(root: &Inside) -> Result<OwnedFd> {
+    let broken =
+        || Error::new("the container's /dev/null is not the null device, which masked files are hidden behind");
+    let null = root.find(Path::new("/dev/null")).map_err(|_| broken())?;
+    if !is_char_device(&fstat(&null).call("fstat")?, 1, 3) {
+        return Err(broken());
     }
+    let copy = copy(null.as_fd())?;
+    let set = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC;
+    mount_setattr(copy.as_fd(), false, MountAttr { set, ..MountAttr::default() }).call("mount_setattr")?;
+    Ok(copy)
 }
 
 fn empty_dir() -> Result<OwnedFd> {

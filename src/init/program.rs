@@ -265,7 +265,7 @@ impl<'a> Elf<'a> {
         let start = self.number(start, if self.is_64 { 8 } else { 4 }).unwrap_or_default();
         let size = self.number(size, 2).unwrap_or_default();
         let count = self.number(count, 2).unwrap_or_default();
-        (0..count).map_while(move |i| self.segment(usize::try_from(start + i * size).ok()?))
+        (0..count).map_while(move |i| self.segment(usize::try_from(start.checked_add(i.checked_mul(size)?)?).ok()?))
     }
 
     fn segment(&self, at: usize) -> Option<Segment> {

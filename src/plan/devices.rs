@@ -30,7 +30,7 @@ pub enum DeviceKind {
 /// A device node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
-    /// Its place in the config, or its path for one of the six.
+    /// Its place in the config; the list itself for one of the six.
     pub field: String,
     /// Absolute inside the container.
     pub path: PathBuf,
@@ -49,8 +49,7 @@ pub struct Device {
 impl Device {
     fn standard(name: &str, major: u32, minor: u32) -> Self {
         let path = Path::new("/dev").join(name);
-        let field = path.display().to_string();
-        Self { field, path, kind: DeviceKind::Char, major, minor, mode: 0o666, owner: None }
+        Self { field: "linux.devices".into(), path, kind: DeviceKind::Char, major, minor, mode: 0o666, owner: None }
     }
 }
 
