@@ -106,6 +106,8 @@ fn from_plan(
     claim.note_cgroup(cgroup.as_ref())?;
     let cgroup_fd = cgroup.as_ref().map(AsFd::as_fd);
     let mut child = spawn::container(plan, cgroup_fd, |parent, unjoined| init::run(plan, inherited, unjoined, parent))?;
+    // While the child builds its root: nothing runs in the cgroup yet but Orlop itself.
+    cgroup.as_ref().map_or(Ok(()), |cgroup| cgroup.restrict_devices(&plan.cgroup))?;
     let main = converse(plan, &mut child, terminal).map_err(|error| with_oom(cgroup.as_ref(), error))?;
     limit(plan, &child)?;
 
@@ -134,7 +136,7 @@ fn converse(plan: &Plan, child: &mut Child, terminal: TerminalGoes) -> Result<Op
     if let Some(ids) = &plan.ids {
         child.map_ids(ids)?;
     }
-    if !plan.hooks.create_runtime.is_empty() {
+    if plan.hooks.at_creation() {
         child.wait_for(Step::Mounted)?;
         let state = this(plan, Status::Creating, child.raw_pid());
         let with = Circumstances { container: Some(child.pidfd()), ..reading(&state) };

@@ -10,6 +10,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{AtFlags, unlinkat};
 use rustix::io::Errno;
 use rustix::net::{
@@ -72,6 +73,7 @@ pub fn open(state_dir: BorrowedFd<'_>) -> Result<()> {
     let caller = socket(SocketFlags::CLOEXEC)?;
     connect(&caller, &address(state_dir)?).call("connect").doing(|| "open the gate")?;
     rustix::net::send(&caller, GO, SendFlags::NOSIGNAL).call("send").doing(|| "open the gate")?;
+    wait_for_end(caller.as_fd())?;
     let mut message = vec![0; WIRE_LIMIT];
     let mut program_is_next = false;
     loop {
@@ -80,6 +82,16 @@ pub fn open(state_dir: BorrowedFd<'_>) -> Result<()> {
             0 => return Err(died()),
             length if message[..length] == *NEXT => program_is_next = true,
             length => return Err(Error::from_wire(&message[..length])),
+        }
+    }
+}
+
+/// Sleeps through everything that is said, which waits to be read: to be woken twice would cost the program time.
+fn wait_for_end(caller: BorrowedFd<'_>) -> Result<()> {
+    loop {
+        match poll(&mut [PollFd::new(&caller, PollFlags::RDHUP)], None) {
+            Err(Errno::INTR) => (),
+            other => return other.call("poll").map(drop),
         }
     }
 }

@@ -9,6 +9,7 @@ use orlop::log::{self, Log};
 use orlop::{create, delete, features, kill, list, own_binary, run, spec, start, state};
 
 fn main() -> ExitCode {
+    own_binary::protect_early(std::env::args_os());
     match cli::parse(std::env::args_os()) {
         Ok(invocation) => obey(&invocation),
         Err(Stop::Answer(text)) => answer(&text),

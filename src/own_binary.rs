@@ -5,7 +5,7 @@
 //! may see, it runs from a detached, read-only copy of the mount that its file is on: the same pages, no copy of bytes, and a
 //! descriptor that no mount namespace can make writable. Where making one is not allowed, from a sealed copy in memory.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -22,7 +22,20 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 use crate::error::{Annotate, Context, Error, Result};
 use crate::sys::{MountAttr, mount_setattr};
 
+/// The commands that make a process which a container sees.
+const COMMANDS: [&str; 2] = ["create", "run"];
+
 const SEALS: SealFlags = SealFlags::SEAL.union(SealFlags::SHRINK).union(SealFlags::GROW).union(SealFlags::WRITE);
+
+/// [`protect`], before the command line is understood: that work would be done twice, and costs more than a wrong guess, which is
+/// harmless. A failure comes back from `protect` itself, when it is known where to report it.
+pub fn protect_early(mut args: impl Iterator<Item = OsString>) {
+    if args.any(|word| COMMANDS.iter().any(|command| word == *command))
+        && let Err(error) = protect()
+    {
+        tracing::debug!("not protected yet: {error}");
+    }
+}
 
 /// Starts this program over from a file that nobody can write to, unless it already runs from one.
 ///
@@ -69,8 +82,7 @@ fn sealed_copy(mut own: File) -> Result<OwnedFd> {
 }
 
 fn start_over(program: &OwnedFd) -> Result<()> {
-    let string =
-        |text: std::ffi::OsString| CString::new(text.into_vec()).map_err(|_| Error::new("an argument with a NUL byte"));
+    let string = |text: OsString| CString::new(text.into_vec()).map_err(|_| Error::new("an argument with a NUL byte"));
     let args: Vec<_> = std::env::args_os().map(string).collect::<Result<_>>()?;
     let env = std::env::vars_os().map(|(mut name, value)| {
         name.push("=");

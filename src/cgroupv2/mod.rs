@@ -40,7 +40,7 @@ pub struct NewCgroup {
 }
 
 impl NewCgroup {
-    /// Makes the container's cgroup with its rules, before anything runs in it.
+    /// Makes the container's cgroup, before anything runs in it.
     ///
     /// An existing one is taken over when it is empty and not frozen; it is then never killed or removed.
     /// `None` where the plan says that the container can do without, and this user may not make one.
@@ -49,10 +49,7 @@ impl NewCgroup {
     /// Names `linux.cgroupsPath` where the cgroup is in use, frozen or can't be made.
     pub fn create(plan: &CgroupPlan) -> Result<Option<Self>> {
         match Self::make(plan) {
-            Ok(new) => {
-                new.apply(plan)?;
-                Ok(Some(new))
-            }
+            Ok(new) => Ok(Some(new)),
             Err(error) if plan.optional && matches!(error.errno(), Some(Errno::ACCESS | Errno::PERM | Errno::ROFS)) => {
                 tracing::debug!("no cgroup for this container: {error}");
                 Ok(None)
@@ -71,7 +68,11 @@ impl NewCgroup {
         Ok(new)
     }
 
-    fn apply(&self, plan: &CgroupPlan) -> Result<()> {
+    /// Puts the rules for devices in force.
+    ///
+    /// # Errors
+    /// Names `linux.resources.devices`.
+    pub fn restrict_devices(&self, plan: &CgroupPlan) -> Result<()> {
         let Some(rules) = plan.devices.as_ref().filter(|rules| !devices::allows_everything(rules)) else {
             return Ok(());
         };

@@ -98,9 +98,10 @@ fn init(plan: &Plan, inherited: Inherited, unjoined: Unjoined, audience: &mut Au
     program.execute()
 }
 
-/// Hooks in the runtime's namespaces find the container's mounts below its root file system, as they do with runc.
+/// Hooks in the runtime's namespaces find the container's mounts below its root file system, as they do with runc. Those in
+/// the container's come after them, and find the cgroup finished.
 fn wait_for_runtime_hooks(plan: &Plan, parent: &Sync) -> Result<()> {
-    if plan.hooks.create_runtime.is_empty() {
+    if !plan.hooks.at_creation() {
         return Ok(());
     }
     tell_and_wait(parent, Step::Mounted, Step::HooksDone)

@@ -127,6 +127,13 @@ pub struct Hooks {
     pub poststop: Vec<Hook>,
 }
 
+impl Hooks {
+    /// Whether any run before the container is created.
+    pub fn at_creation(&self) -> bool {
+        !(self.create_runtime.is_empty() && self.create_container.is_empty())
+    }
+}
+
 impl Plan {
     /// Decides everything about the container that `bundle` describes.
     ///
