@@ -45,7 +45,7 @@ impl Error {
         if errno == Errno::NOSYS { error.hint("Orlop needs Linux 5.14 or newer") } else { error }
     }
 
-    /// The error as bytes, [`WIRE_LIMIT`] of them at most: where it quotes more than that, its quotations are shortened.
+    /// The error as bytes, `WIRE_LIMIT` of them at most: where it quotes more than that, its quotations are shortened.
     pub fn to_wire(&self) -> Vec<u8> {
         let bytes = |error: &Self| serde_json::to_vec(error).unwrap_or_default();
         let whole = bytes(self);
@@ -109,7 +109,7 @@ impl Error {
 }
 
 /// The longest error that is handed from one process to another.
-pub const WIRE_LIMIT: usize = 64 * 1024;
+const WIRE_LIMIT: usize = 64 * 1024;
 
 /// The two ends of a long text.
 fn shorten(text: &str) -> String {

@@ -18,7 +18,8 @@ use rustix::net::{
     recv, socket_with,
 };
 
-use crate::error::{Annotate, Context, Error, Result, WIRE_LIMIT};
+use crate::error::{Annotate, Context, Error, Result};
+use crate::sync::next_length;
 
 const NAME: &str = "gate";
 const GO: &[u8] = b"go";
@@ -74,14 +75,13 @@ pub fn open(state_dir: BorrowedFd<'_>) -> Result<()> {
     connect(&caller, &address(state_dir)?).call("connect").doing(|| "open the gate")?;
     rustix::net::send(&caller, GO, SendFlags::NOSIGNAL).call("send").doing(|| "open the gate")?;
     wait_for_end(caller.as_fd())?;
-    let mut message = vec![0; WIRE_LIMIT];
     let mut program_is_next = false;
     loop {
-        match receive(caller.as_fd(), &mut message)? {
-            0 if program_is_next => return Ok(()),
-            0 => return Err(died()),
-            length if message[..length] == *NEXT => program_is_next = true,
-            length => return Err(Error::from_wire(&message[..length])),
+        match receive(caller.as_fd())?.as_slice() {
+            [] if program_is_next => return Ok(()),
+            [] => return Err(died()),
+            NEXT => program_is_next = true,
+            report => return Err(Error::from_wire(report)),
         }
     }
 }
@@ -101,12 +101,17 @@ pub fn died() -> Error {
     Error::new("the container's init died before it executed the program")
 }
 
-fn receive(caller: BorrowedFd<'_>, message: &mut [u8]) -> Result<usize> {
+/// Empty at the end of the conversation.
+fn receive(caller: BorrowedFd<'_>) -> Result<Vec<u8>> {
+    let mut message = vec![0; next_length(caller)?];
     loop {
-        match recv(caller, &mut *message, RecvFlags::empty()) {
+        match recv(caller, message.as_mut_slice(), RecvFlags::empty()) {
             Err(Errno::INTR) => (),
-            Err(Errno::CONNRESET) => return Ok(0),
-            received => return Ok(received.call("recv")?.0),
+            Err(Errno::CONNRESET) => return Ok(Vec::new()),
+            received => {
+                message.truncate(received.call("recv")?.0);
+                return Ok(message);
+            }
         }
     }
 }

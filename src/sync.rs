@@ -22,10 +22,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+    SendFlags, SocketFlags, SocketType, recv, recvmsg, sendmsg, socketpair,
 };
 
-use crate::error::{Context, Error, Result, WIRE_LIMIT};
+use crate::error::{Context, Error, Result};
 
 /// A step of the conversation; the table above says who sends which when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,9 +85,6 @@ pub struct Received {
 #[derive(Debug)]
 pub struct Closed;
 
-/// A step and the longest error.
-const LARGEST: usize = 1 + WIRE_LIMIT;
-
 impl Sync {
     /// Both ends.
     pub fn pair() -> Result<(Self, Self)> {
@@ -127,7 +124,7 @@ impl Sync {
     /// # Errors
     /// The fault that the other side sent instead. `Ok(Err(Closed))` when it is gone without a word.
     pub fn wait_for(&self, expected: Step) -> Result<Result<Received, Closed>> {
-        let mut buffer = vec![0; LARGEST];
+        let mut buffer = vec![0; next_length(self.socket.as_fd())?];
         let Some((length, fd)) = self.receive(&mut buffer)? else { return Ok(Err(Closed)) };
         let payload = buffer[1..length].to_vec();
         match Step::from_byte(buffer[0]) {
@@ -140,6 +137,7 @@ impl Sync {
         }
     }
 
+    /// `None` at the end of the conversation, which is also what an empty buffer receives.
     fn receive(&self, buffer: &mut [u8]) -> Result<Option<(usize, Option<OwnedFd>)>> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -156,6 +154,19 @@ impl Sync {
             _ => None,
         });
         Ok((received.bytes > 0).then_some((received.bytes, fd)))
+    }
+}
+
+/// Waits for a message and says how long it is; 0 at the end of the conversation. A buffer for the longest error would be many
+/// pages that are never used.
+pub(crate) fn next_length(socket: BorrowedFd<'_>) -> Result<usize> {
+    loop {
+        let mut none: [u8; 0] = [];
+        match recv(socket, &mut none, RecvFlags::PEEK | RecvFlags::TRUNC) {
+            Err(Errno::INTR) => (),
+            Err(Errno::CONNRESET) => return Ok(0),
+            other => return Ok(other.call("recv")?.1),
+        }
     }
 }
 
