@@ -4,6 +4,7 @@
 //! about something of Orlop's own is then ignored with the reason. Filters, `--list` and `--test-threads` work as with any
 //! Rust test. What a case may use is described in [`support`].
 
+mod advisories;
 mod bad_input;
 mod bad_situations;
 mod by_hand;
@@ -79,6 +80,7 @@ fn cases() -> Vec<Case> {
         bad_input::cases(),
         bad_situations::cases(),
         engines::cases(),
+        advisories::cases(),
     ]
     .into_iter()
     .flatten()

@@ -4,6 +4,7 @@
 //! the first that fails. Words that wait print `ready` first. What can't be known (no /proc, say) is `null`.
 #![allow(missing_docs)]
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
@@ -57,6 +58,7 @@ fn step(args: &[String]) -> Step {
         "try-mknod" => print(&outcome(make_char_device(&rest[0], &rest[1], &rest[2]))),
         "sleep" => sleep(),
         "ignore-term" => ignore_signals(),
+        "snoop" => snoop(),
         "spawn" => spawn(rest[0].parse().unwrap_or(1)),
         "tty-size-on-winch" => size_on_winch(),
         "echo-line" => echo_line(),
@@ -190,6 +192,37 @@ fn echo_line() -> Step {
     print(&format!("got {}", line.trim_end()))
 }
 
+/// Looks at every other process that it can see, and says once what each link of theirs leads to, until it is killed.
+fn snoop() -> Step {
+    let own = std::process::id().to_string();
+    let mut known = BTreeSet::new();
+    print("ready")?;
+    loop {
+        for entry in std::fs::read_dir("/proc")?.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name == own || !name.bytes().all(|byte| byte.is_ascii_digit()) {
+                continue;
+            }
+            for link in links_of(&entry.path()) {
+                if known.insert(link.clone()) {
+                    print(&link)?;
+                }
+            }
+        }
+    }
+}
+
+/// `cwd /`, `fd/3 socket:[1]`, as far as they can be read.
+fn links_of(process: &Path) -> Vec<String> {
+    let open = std::fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
+    let names = ["exe", "cwd", "root"].map(String::from).into_iter();
+    let names = names.chain(open.map(|entry| format!("fd/{}", entry.file_name().to_string_lossy())));
+    let read = |name: String| {
+        std::fs::read_link(process.join(&name)).ok().map(|target| format!("{name} {}", target.display()))
+    };
+    names.filter_map(read).collect()
+}
+
 /// Leaves that many sleeping children behind.
 fn spawn(count: u32) -> Step {
     for _ in 0..count {
@@ -213,6 +246,7 @@ fn hook(args: &[String]) -> Step {
         "namespaces": report::namespaces("self"),
         "root": report::listing("/"),
         "pid": std::process::id(),
+        "fds": report::fds(),
     });
     let mut file = std::fs::OpenOptions::new().append(true).create(true).open(&args[0])?;
     file.write_all(format!("{record}\n").as_bytes())?;
@@ -225,8 +259,8 @@ fn hook(args: &[String]) -> Step {
     Ok(option("--exit").map_or(0, |code| code.parse().unwrap_or(124)))
 }
 
-/// `launch [--fd N=PATH]… [--session] [--umask OCTAL] [--uid N] -- PROGRAM ARGS…`: becomes PROGRAM with that changed. PATH is opened
-/// read-only and stays open over the execve under exactly that number.
+/// `launch [--fd N=PATH]… [--session] [--umask OCTAL] [--uid N] [--groups N,N] [--inheritable CAP] -- PROGRAM ARGS…`: becomes
+/// PROGRAM with that changed. PATH is opened read-only and stays open over the execve under exactly that number.
 fn launch(args: &[String]) -> Step {
     let mut words = args.iter();
     let mut kept: Vec<OwnedFd> = Vec::new();
@@ -238,6 +272,14 @@ fn launch(args: &[String]) -> Step {
             "--fd" => kept.push(inheritable(value())?),
             "--umask" => umask = u32::from_str_radix(value(), 8).ok(),
             "--uid" => uid = value().parse().ok(),
+            "--groups" => {
+                let ids = value().split(',').filter_map(|id| id.parse().ok()).map(rustix::process::Gid::from_raw);
+                rustix::thread::set_thread_groups(&ids.collect::<Vec<_>>())?;
+            }
+            "--inheritable" => {
+                let capability = value().parse::<caps::Capability>().map_err(std::io::Error::other)?;
+                caps::raise(None, caps::CapSet::Inheritable, capability).map_err(std::io::Error::other)?;
+            }
             "--session" => {
                 rustix::process::setsid()?;
                 rustix::process::ioctl_tiocsctty(std::io::stdin())?;

@@ -229,7 +229,7 @@ fn mount(line: &str) -> Value {
 }
 
 /// The open descriptors, without the one that reads the directory.
-fn fds() -> Value {
+pub(crate) fn fds() -> Value {
     let Ok(directory) = fs::read_dir("/proc/self/fd") else { return Value::Null };
     let names = directory.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect::<Vec<_>>();
     let open = |name: String| link(format!("/proc/self/fd/{name}")).map(|target| (name, Value::from(target)));

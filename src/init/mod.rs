@@ -88,10 +88,11 @@ fn init(plan: &Plan, inherited: Inherited, unjoined: Unjoined, audience: &mut Au
     stdio::prepare(plan, &root)?;
     identity::join_keyring(plan)?;
     let program = program::find(plan, &root, &cwd)?;
+    drop((root, cwd));
+    let_go_of_the_host(plan, &gate, parent)?;
     tell_and_wait(parent, Step::Ready, Step::Saved)?;
 
-    drop((root, cwd));
-    wait_at_gate(plan, gate, audience)?;
+    wait_at_gate(gate, audience)?;
     hooks::run(&plan.hooks.start_container, reading(&this(plan, Status::Created), Some(&plan.process.env)))?;
     identity::assume(plan)?;
     announce_program(audience)?;
@@ -121,10 +122,14 @@ fn wait(parent: &Sync, step: Step) -> Result<()> {
     }
 }
 
-/// Closes everything of the host's (rule R4: a created container may be looked at by others in its pid namespace), and waits.
-fn wait_at_gate(plan: &Plan, gate: OwnedFd, audience: &mut Audience) -> Result<()> {
+/// Closes everything of the host's (rule R4): from `Ready` on, others in its pid namespace may look at this process.
+fn let_go_of_the_host(plan: &Plan, gate: &OwnedFd, parent: &Sync) -> Result<()> {
+    sys::close_all_but(3 + plan.preserve_fds, [gate.as_fd(), parent.as_fd()]).call("close_range")
+}
+
+/// Waits until `start` comes.
+fn wait_at_gate(gate: OwnedFd, audience: &mut Audience) -> Result<()> {
     *audience = Audience::Nobody;
-    sys::close_all_but(3 + plan.preserve_fds, &gate).call("close_range")?;
     *audience = Audience::Starter(gate::wait(gate.as_fd())?);
     // Opened once: from now on whoever comes is refused, and doesn't wait for an answer that nobody will give.
     drop(gate);

@@ -1,7 +1,7 @@
 //! Ranges of descriptors ([`close_range`](https://man7.org/linux/man-pages/man2/close_range.2.html)) and those that
 //! the caller of the program left open for it.
 
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use rustix::io::Errno;
 
@@ -10,12 +10,16 @@ use super::checked;
 /// Closes every descriptor from `first` on but `kept`, whoever owns it: for a process that is about to wait and to execute.
 ///
 /// Owners of the closed ones must not be dropped afterwards; a caller never returns to them.
-pub fn close_all_but(first: u32, kept: &OwnedFd) -> Result<(), Errno> {
-    let kept = kept.as_raw_fd().cast_unsigned();
-    if kept > first {
-        close_range(first, kept - 1, 0)?;
+pub fn close_all_but(first: u32, mut kept: [BorrowedFd<'_>; 2]) -> Result<(), Errno> {
+    kept.sort_by_key(AsRawFd::as_raw_fd);
+    let mut next = first;
+    for kept in kept.map(|fd| fd.as_raw_fd().cast_unsigned()) {
+        if kept > next {
+            close_range(next, kept - 1, 0)?;
+        }
+        next = next.max(kept + 1);
     }
-    close_range(first.max(kept + 1), u32::MAX, 0)
+    close_range(next, u32::MAX, 0)
 }
 
 /// Marks every descriptor from `first` on close-on-exec.

@@ -1,0 +1,83 @@
+//! What other processes can see of the runtime's own, before it is the container's program.
+
+use serde_json::json;
+
+use crate::support::case::cases;
+use crate::support::config::join_namespace;
+use crate::support::{Call, Container};
+
+cases![
+    a_neighbour_sees_nothing_of_an_init,
+    a_waiting_init_holds_nothing_of_the_host,
+    descriptors_of_the_caller_do_not_reach_the_program,
+    hooks_inherit_nothing,
+];
+
+/// CVE-2016-9962: a process that shares the pid namespace looks at every process that it finds, all the time.
+fn a_neighbour_sees_nothing_of_an_init() {
+    let snoop = Container::new().args(["snoop"]).up();
+    for _ in 0..10 {
+        let pid_namespace = format!("/proc/{}/ns/pid", snoop.pid());
+        let c =
+            Container::beside(&snoop).args(["exit", "0"]).edit(|config| join_namespace(config, "pid", &pid_namespace));
+        c.create().ok();
+        c.start().ok();
+        c.wait_dead();
+    }
+    let seen = snoop.stdout();
+    let links: Vec<&str> = seen.lines().filter(|line| *line != "ready").collect();
+    // The program itself may be looked at: it belongs to the neighbour's own user. It reads its maps as it begins.
+    let own = |line: &&str| [" /probe", " /", "/maps"].iter().any(|end| line.ends_with(end));
+    let streams = |line: &&str| ["fd/0 ", "fd/1 ", "fd/2 "].iter().any(|stream| line.starts_with(stream));
+    assert!(links.iter().any(own), "it saw not even the programs: {seen}");
+    let of_the_host: Vec<_> = links.iter().filter(|line| !own(line) && !streams(line)).collect();
+    assert!(of_the_host.is_empty(), "{of_the_host:#?}");
+}
+
+/// CVE-2016-9962, CVE-2024-21626: as the host's root sees it, who may look.
+fn a_waiting_init_holds_nothing_of_the_host() {
+    let c = Container::new();
+    let call = c.prepare(Call::launched(c.dir(), &["--fd", "77=/"])).arg("create").arg("--bundle").arg(c.bundle());
+    call.arg("--pid-file").arg(c.dir().join("pid")).arg(c.id()).run().ok();
+    let proc = std::path::PathBuf::from(format!("/proc/{}", c.pid()));
+    let link = |name: &str| std::fs::read_link(proc.join(name)).expect("read a link").to_string_lossy().into_owned();
+    let number = |path: &std::fs::DirEntry| path.file_name().to_string_lossy().parse::<u32>().expect("a number");
+    let above: Vec<String> = std::fs::read_dir(proc.join("fd"))
+        .expect("list its descriptors")
+        .flatten()
+        .filter(|entry| number(entry) > 2)
+        .map(|entry| link(&format!("fd/{}", number(&entry))))
+        .collect();
+    // The gate, and for a moment the conversation with `create`.
+    assert!(matches!(above.len(), 1 | 2) && above.iter().all(|target| target.starts_with("socket:")), "{above:?}");
+    let probe = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(c.rootfs().join("probe")).expect("stat"));
+    for place in ["cwd", "root"] {
+        let found = std::fs::metadata(proc.join(place).join("probe")).expect("the container's root");
+        assert_eq!(std::os::unix::fs::MetadataExt::ino(&found), probe, "{place} is elsewhere");
+    }
+}
+
+/// CVE-2024-21626: what a careless caller has open.
+fn descriptors_of_the_caller_do_not_reach_the_program() {
+    let c = Container::new();
+    let call = c.prepare(Call::launched(c.dir(), &["--fd", "77=/", "--fd", "9=/etc"])).arg("run").arg("--bundle");
+    let report = call.arg(c.bundle()).arg(c.id()).run().ok().report();
+    let mut numbers: Vec<_> = report["fds"].as_object().expect("descriptors").keys().collect();
+    numbers.sort();
+    assert_eq!(numbers, ["0", "1", "2"]);
+}
+
+/// What a hook leaves behind in the container's namespaces must hold nothing of the runtime's.
+fn hooks_inherit_nothing() {
+    let c = Container::new().args(["exit", "0"]).hook("createContainer", &[]).hook("startContainer", &[]);
+    let call = c.prepare(Call::launched(c.dir(), &["--fd", "77=/"])).arg("run").arg("--bundle");
+    call.arg(c.bundle()).arg(c.id()).run().ok();
+    let hooks = c.hooks();
+    assert_eq!(hooks.len(), 2);
+    for hook in hooks {
+        // The hook has its record open by the time that it looks.
+        let open = hook["fds"].as_object().expect("descriptors");
+        assert!(open.keys().all(|number| ["0", "1", "2"].contains(&number.as_str())), "{open:?}");
+        assert_ne!(open["0"], json!("/"));
+    }
+}

@@ -1,0 +1,81 @@
+//! The runtime's own executable, reached and written through a process of its own (CVE-2019-5736).
+//!
+//! Each case works on a copy, which nobody else runs: a file that is being executed can't be written to anyway, and one that
+//! an attack did overwrite must not be the suite's.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+
+use rustix::fs::{FileType, fstat};
+use serde_json::{Value, json};
+
+use crate::support::case::cases;
+use crate::support::{Call, Container, Lane, Need, needs};
+
+cases![
+    a_created_init_runs_from_a_file_that_cannot_be_written,
+    the_program_is_not_the_runtime,
+    the_program_is_no_link_to_the_runtime,
+    an_id_that_is_a_command_does_no_harm,
+];
+
+/// The runtime under test, once more.
+fn copy(c: &Container) -> PathBuf {
+    let copy = c.dir().join("runtime");
+    fs::copy(Lane::get().runtime(), &copy).expect("copy the runtime");
+    copy
+}
+
+fn contents(path: &PathBuf) -> Vec<u8> {
+    fs::read(path).expect("read the copy")
+}
+
+fn call(c: &Container, runtime: &PathBuf, command: &str) -> Call {
+    let call = c.prepare(Call::new(c.dir(), runtime)).arg(command);
+    let bundled = matches!(command, "create" | "run");
+    if bundled { call.arg("--bundle").arg(c.bundle()).arg("--pid-file").arg(c.dir().join("pid")) } else { call }
+}
+
+/// The attack's steps: open the executable of a runtime's process for reading, wait until nobody executes it any more, and
+/// open that descriptor once more for writing.
+fn a_created_init_runs_from_a_file_that_cannot_be_written() {
+    let c = Container::new();
+    let runtime = copy(&c);
+    let before = contents(&runtime);
+    call(&c, &runtime, "create").arg(c.id()).run().ok();
+    let executable = File::open(format!("/proc/{}/exe", c.pid())).expect("open the init's executable");
+    call(&c, &runtime, "delete").arg("--force").arg(c.id()).run().ok();
+    let again = fs::OpenOptions::new().write(true).open(format!("/proc/self/fd/{}", executable.as_raw_fd()));
+    let refused = again.expect_err("the executable was opened for writing").kind();
+    assert!(matches!(refused, ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied), "{refused}");
+    assert!(contents(&runtime) == before);
+    // What the test can do to the file itself, so that the refusal above says something.
+    fs::OpenOptions::new().write(true).open(&runtime).expect("the copy itself can be written");
+    assert_eq!(FileType::from_raw_mode(fstat(&executable).expect("fstat").st_mode), FileType::RegularFile);
+}
+
+fn the_program_is_not_the_runtime() {
+    for path in ["/proc/self/exe", "/proc/1/exe", "/proc/thread-self/exe"] {
+        let c = Container::new().set("/process/args", json!([path, "--version"]));
+        c.create().fails(["process.args[0]"]);
+        c.nothing_left();
+    }
+}
+
+fn the_program_is_no_link_to_the_runtime() {
+    let c = Container::new().symlink("/bin/sh", "/proc/self/exe").set("/process/args", json!(["sh", "-c", "exit 0"]));
+    c.create().fails(["process.args[0]"]);
+    c.nothing_left();
+}
+
+/// A container called `create` makes the program look at itself once more than it has to, and no more.
+fn an_id_that_is_a_command_does_no_harm() {
+    needs(Need::Orlop("it looks for commands before it knows the command line"));
+    let c = Container::new();
+    let listed = c.prepare(Call::runtime(c.dir())).args(["state", "create"]).run();
+    listed.fails(["does not exist"]);
+    let features: Value = c.prepare(Call::runtime(c.dir())).args(["--root", "run", "features"]).run().quiet().json();
+    assert!(features["ociVersionMax"].is_string());
+}
