@@ -12,6 +12,7 @@ mod capabilities;
 mod cgroup;
 mod delete;
 mod devices;
+mod documents;
 mod engines;
 mod errors_log;
 mod features;
@@ -81,6 +82,7 @@ fn cases() -> Vec<Case> {
         bad_situations::cases(),
         engines::cases(),
         advisories::cases(),
+        documents::cases(),
     ]
     .into_iter()
     .flatten()

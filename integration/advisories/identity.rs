@@ -1,4 +1,4 @@
-//! Users, groups and capabilities that the config didn't give.
+//! Users, groups, capabilities and variables that the config didn't give.
 
 use serde_json::{Value, json};
 
@@ -14,6 +14,7 @@ cases![
     a_user_of_the_highest_id_is_that_user,
     nothing_is_inheritable_in_the_default_config,
     the_containers_passwd_gives_no_groups,
+    a_variable_without_a_value_takes_nothing_from_the_caller,
 ];
 
 /// Called by somebody with more groups, or capabilities, than usual.
@@ -93,4 +94,11 @@ fn the_containers_passwd_gives_no_groups() {
         .set("/process/user", json!({"uid": 1000, "gid": 1000}));
     let report = c.run().ok().report();
     assert_eq!((&report["groups"], &report["gid"]["real"]), (&json!([]), &json!(1000)));
+}
+
+/// CVE-2026-57231: the image's environment names variables of the host.
+fn a_variable_without_a_value_takes_nothing_from_the_caller() {
+    let c = Container::new().set("/process/env", json!(["HOME=/", "SECRET", "*"]));
+    let call = c.call("run").env("SECRET", "the caller's").arg("--bundle").arg(c.bundle());
+    assert_eq!(call.arg(c.id()).run().ok().report()["env"], json!(["HOME=/"]));
 }

@@ -21,6 +21,10 @@ impl Case {
         Self { name: format!("{feature}::{function}"), body }
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(crate) fn into_trial(self) -> Trial {
         Trial::ignorable_test(self.name, move || run(self.body))
     }
