@@ -15,6 +15,7 @@ mod devices;
 mod documents;
 mod engines;
 mod errors_log;
+mod exec;
 mod features;
 mod gate;
 mod hooks;
@@ -24,7 +25,9 @@ mod list;
 mod masked;
 mod mounts;
 mod namespaces;
+mod pause;
 mod process;
+mod ps;
 mod rlimits;
 mod spec;
 mod state;
@@ -73,6 +76,9 @@ fn cases() -> Vec<Case> {
         state::cases(),
         list::cases(),
         kill::cases(),
+        exec::cases(),
+        ps::cases(),
+        pause::cases(),
         delete::cases(),
         spec::cases(),
         features::cases(),

@@ -12,6 +12,7 @@ use oci_spec::runtime::{Hook, Linux, LinuxIdMapping, LinuxNamespaceType, Process
 
 use rustix::fs::{Mode, OFlags, open, readlink};
 use rustix::io::Errno;
+use serde::de::DeserializeOwned;
 
 use crate::error::{Annotate, Context, Error, Result};
 
@@ -38,34 +39,59 @@ impl Bundle {
             .call("open")
             .doing(|| format!("read {}", path.display()))
             .hint("a bundle is a directory with a config.json; `orlop spec` writes one")?;
-        let spec = parse(&text, &path)?;
+        let spec = parse(&text, &path, "")?;
         validate(&spec)?;
         let rootfs = find_rootfs(&dir, &spec)?;
         Ok(Self { dir, rootfs, spec })
     }
 }
 
-/// Parses the text of a `config.json`.
-fn parse(text: &[u8], path: &Path) -> Result<Spec> {
+/// A process as `exec --process` describes it: a file with what is `process` in a `config.json`.
+#[derive(Debug)]
+pub struct ProcessFile {
+    /// The process, as the spec's type; not validated yet, because a container may complete it.
+    pub process: Process,
+}
+
+impl ProcessFile {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// Names the field as in a config, or the line and column where it is no JSON.
+    pub fn open(path: &Path) -> Result<Self> {
+        let text = fs::read(path).call("open").doing(|| format!("read --process {}", path.display()))?;
+        parse(&text, path, "process").map(|process| Self { process })
+    }
+}
+
+/// Parses the text of a `config.json`, or of the part of it that `field` names.
+fn parse<T: DeserializeOwned>(text: &[u8], path: &Path, field: &str) -> Result<T> {
     if !text.trim_ascii_start().starts_with(b"{") && !text.trim_ascii().is_empty() {
         return Err(Error::new("is not a JSON object").doing(path.display().to_string()));
     }
     serde_json::from_slice(text).map_err(|error| {
-        if error.is_data() { misfit(text) } else { syntax(text, &error).doing(path.display().to_string()) }
+        if error.is_data() {
+            misfit::<T>(text, path, field)
+        } else {
+            syntax(text, &error).doing(path.display().to_string())
+        }
     })
 }
 
 /// Valid JSON, but not a config. Only this path pays for the parser that remembers where it is.
-fn misfit(text: &[u8]) -> Error {
+fn misfit<T: DeserializeOwned>(text: &[u8], file: &Path, field: &str) -> Error {
     let mut json = serde_json::Deserializer::from_slice(text);
-    let Err(located) = serde_path_to_error::deserialize::<_, Spec>(&mut json) else {
-        return Error::new("config.json was understood on the second reading only; did it change?");
+    let Err(located) = serde_path_to_error::deserialize::<_, T>(&mut json) else {
+        return Error::new("was understood on the second reading only; did it change?")
+            .doing(file.display().to_string());
     };
     let (path, inner) = (located.path().to_string(), located.inner().to_string());
+    let parts = [field, path.as_str()].into_iter().filter(|part| !part.is_empty() && *part != ".");
+    let path = parts.collect::<Vec<_>>().join(".");
     match inner.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
-        Some(name) if path == "." => missing(name),
+        Some(name) if path.is_empty() => missing(name),
         Some(name) => missing(&format!("{path}.{name}")),
-        None if path == "." => Error::new(inner).doing("config.json"),
+        None if path.is_empty() => Error::new(inner).doing("config.json"),
         None => Error::new(inner).field(path),
     }
 }
@@ -141,7 +167,8 @@ fn check_version(version: &str) -> Result<()> {
     }
 }
 
-fn check_process(process: &Process) -> Result<()> {
+/// Refuses a process that no container can have.
+pub fn check_process(process: &Process) -> Result<()> {
     let cwd = process.cwd();
     if cwd.as_os_str().is_empty() {
         return Err(missing("process.cwd"));
@@ -365,7 +392,7 @@ mod tests {
         });
         change(&mut config);
         let text = serde_json::to_vec(&config).unwrap();
-        match parse(&text, Path::new("/b/config.json")).and_then(|spec| validate(&spec)) {
+        match parse(&text, Path::new("/b/config.json"), "").and_then(|spec| validate(&spec)) {
             Ok(()) => String::new(),
             Err(error) => error.to_string(),
         }
@@ -378,7 +405,7 @@ mod tests {
 
     #[test]
     fn broken_json_says_line_and_column() {
-        let broken = |text: &[u8]| parse(text, Path::new("/b/config.json")).unwrap_err().to_string();
+        let broken = |text: &[u8]| parse::<Spec>(text, Path::new("/b/config.json"), "").unwrap_err().to_string();
         let error = broken(b"{\n  \"ociVersion\": ,\n}");
         assert!(error.starts_with("/b/config.json: not valid JSON") && error.contains("line 2 column 17"), "{error}");
         assert!(broken(b"{\n  \"a\n").contains("line 2 column 5"), "{}", broken(b"{\n  \"a\n"));

@@ -14,10 +14,11 @@ use clap::Parser;
 
 use self::argv::Argv;
 use self::complaint::{help, misread, refuse};
-use self::words::{Creation, Global, Line, Names, Words};
+use self::words::{Creation, Execution, Global, Line, Names, Words};
 use crate::error::{Annotate, Context, Error, Result};
+use crate::plan::ExecRequest;
 use crate::state::OCI_VERSION;
-use crate::{create, features, list, log, run};
+use crate::{create, exec, features, list, log, run};
 
 /// What to do, with nothing left to decide.
 pub struct Invocation {
@@ -41,6 +42,10 @@ pub enum Command {
     Kill { id: String, signal: String, all: bool },
     Delete { id: String, force: bool },
     List { format: list::Format, quiet: bool },
+    Exec(Box<exec::Options>),
+    Ps { id: String, format: list::Format, options: Vec<OsString> },
+    Pause { id: String },
+    Resume { id: String },
     Spec { bundle: PathBuf, rootless: bool },
     Features,
 }
@@ -122,9 +127,16 @@ fn settle_command(global: &Global, root: &Path, words: Words) -> Result<Command,
         Words::State(names) => Command::State { id: names.one("state")? },
         Words::Kill { all, names } => kill(names, all)?,
         Words::Delete { force, names } => Command::Delete { id: names.one("delete")?, force },
+        Words::Exec(execution) => Command::Exec(Box::new(exec_options(root, *execution)?)),
+        Words::Ps { format, names } => {
+            let (id, options) = names.some("ps")?;
+            Command::Ps { id, format: table_or_json(format.as_deref())?, options }
+        }
+        Words::Pause(names) => Command::Pause { id: names.one("pause")? },
+        Words::Resume(names) => Command::Resume { id: names.one("resume")? },
         Words::List { format, quiet, names } => {
             names.none("list")?;
-            Command::List { format: list_format(format.as_deref())?, quiet }
+            Command::List { format: table_or_json(format.as_deref())?, quiet }
         }
         Words::Spec { bundle, rootless, names } => {
             names.none("spec")?;
@@ -146,6 +158,15 @@ impl Names {
     fn one(self, command: &str) -> Result<String, Wrong> {
         let [id] = self.exactly(command)?;
         Ok(text(&id))
+    }
+
+    /// An id, and what else there is.
+    fn some(self, command: &str) -> Result<(String, Vec<OsString>), Wrong> {
+        let mut names = self.names.into_iter();
+        let id = names
+            .next()
+            .ok_or_else(|| Wrong::Count(format!("orlop: \"{command}\" requires a minimum of 1 argument(s)")))?;
+        Ok((text(&id), names.collect()))
     }
 
     fn exactly<const N: usize>(self, command: &str) -> Result<[OsString; N], Wrong> {
@@ -170,7 +191,7 @@ fn kill(names: Names, all: bool) -> Result<Command, Wrong> {
     }
 }
 
-fn list_format(name: Option<&OsStr>) -> Result<list::Format> {
+fn table_or_json(name: Option<&OsStr>) -> Result<list::Format> {
     match name.map_or(Some("table"), OsStr::to_str) {
         Some("table") => Ok(list::Format::Table),
         Some("json") => Ok(list::Format::Json),
@@ -215,6 +236,37 @@ fn create_options_for(
         no_new_keyring: creation.no_new_keyring,
         preserve_fds: creation.preserve_fds,
         systemd_cgroup: global.systemd_cgroup()?,
+    })
+}
+
+fn exec_options(root: &Path, execution: Execution) -> Result<exec::Options, Wrong> {
+    let (id, args) = execution.names.some("exec")?;
+    let given = |value: Option<OsString>| set(value).as_deref().map(text);
+    let texts = |values: Vec<OsString>| values.iter().map(|value| text(value)).collect();
+    let request = ExecRequest {
+        args,
+        cwd: set(execution.cwd).map(PathBuf::from),
+        env: texts(execution.env),
+        tty: execution.tty,
+        user: given(execution.user),
+        groups: texts(execution.additional_gids),
+        capabilities: texts(execution.cap),
+        no_new_privileges: execution.no_new_privs,
+        apparmor: given(execution.apparmor),
+        label: given(execution.process_label),
+        preserve_fds: execution.preserve_fds,
+    };
+    Ok(exec::Options {
+        root: root.to_owned(),
+        id,
+        request,
+        process: set(execution.process).map(absolute).transpose()?,
+        detach: execution.detach,
+        pid_file: set(execution.pid_file).map(absolute).transpose()?,
+        console_socket: set(execution.console_socket).map(absolute).transpose()?,
+        pidfd_socket: set(execution.pidfd_socket).map(absolute).transpose()?,
+        ignore_paused: execution.ignore_paused,
+        cgroups: texts(execution.cgroup),
     })
 }
 
@@ -370,6 +422,7 @@ mod tests {
         }
         // The two that are both: see the comments on the lists.
         assert!(values.remove("f") && switches.remove("rootless"));
+        assert!(values.remove("no-new-privs"));
         assert_eq!(Vec::from_iter(values), argv::VALUES);
         assert_eq!(Vec::from_iter(switches), argv::SWITCHES);
     }
@@ -514,7 +567,7 @@ mod tests {
 
     #[test]
     fn an_unknown_command_has_its_own_code() {
-        for line in ["bogus", "help bogus", "--debug exec id ls"] {
+        for line in ["bogus", "help bogus", "--debug attach id ls"] {
             assert_eq!(refusal(line).code, 3, "{line}");
         }
         assert_eq!(refusal("bogus").message, "No help topic for 'bogus'");

@@ -1,18 +1,14 @@
 //! `orlop create`: a bundle becomes a container that waits at its gate.
 
-use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use rustix::process::{Rlimit, chdir, prlimit};
+use rustix::process::chdir;
 
 use crate::bundle::Bundle;
+use crate::caller::{self, TerminalGoes};
 use crate::cgroupv2::NewCgroup;
-use crate::error::{Annotate, Context, Error, Result};
+use crate::error::{Context, Error, Result};
 use crate::hooks::Circumstances;
 use crate::host::Host;
 use crate::init::{self, Inherited};
@@ -46,15 +42,6 @@ pub struct Options {
     pub systemd_cgroup: bool,
 }
 
-/// Who takes the container's terminal, when it has one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TerminalGoes {
-    /// To `--console-socket`; this process goes away.
-    ToSocket,
-    /// To this process, which stays with it.
-    Here,
-}
-
 /// A container that was created by this process.
 #[derive(Debug)]
 pub(crate) struct Created {
@@ -81,8 +68,9 @@ pub(crate) fn container(options: &Options, terminal: TerminalGoes) -> Result<Cre
     sys::cloexec_from(3 + options.preserve_fds).call("close_range")?;
     let bundle = Bundle::open(&options.bundle)?;
     let plan = Plan::new(&bundle, &options.request(), &Host::probe())?;
-    let console_socket = connect_console(&plan, options, terminal)?;
-    check_preserved_fds(options.preserve_fds)?;
+    let wants_terminal = plan.process.terminal.is_some();
+    let console_socket = caller::console_socket(options.console_socket.as_deref(), wants_terminal, terminal)?;
+    caller::check_preserved_fds(options.preserve_fds)?;
     let sources = sources(&plan)?;
     // Hooks run in the bundle's directory, as with runc.
     chdir(&plan.bundle).call("chdir")?;
@@ -109,10 +97,10 @@ fn from_plan(
     // While the child builds its root: nothing runs in the cgroup yet but Orlop itself.
     cgroup.as_ref().map_or(Ok(()), |cgroup| cgroup.restrict_devices(&plan.cgroup))?;
     let main = converse(plan, &mut child, terminal).map_err(|error| with_oom(cgroup.as_ref(), error))?;
-    limit(plan, &child)?;
+    child.limit(&plan.process.rlimits)?;
 
     let record = claim.save(plan, child.pid, cgroup.as_ref())?;
-    write_pid_file(options.pid_file.as_deref(), &child)?;
+    caller::write_pid_file(options.pid_file.as_deref(), child.raw_pid())?;
     child.tell(Step::Saved)?;
     let init = child.release()?;
     cgroup.into_iter().for_each(NewCgroup::keep);
@@ -149,19 +137,6 @@ fn converse(plan: &Plan, child: &mut Child, terminal: TerminalGoes) -> Result<Op
     Ok(main)
 }
 
-/// From outside, because in a user namespace the process could not raise them itself.
-fn limit(plan: &Plan, child: &Child) -> Result<()> {
-    for (i, limit) in plan.process.rlimits.iter().enumerate() {
-        let new = Rlimit { current: limit.soft, maximum: limit.hard };
-        prlimit(Some(child.pid), limit.resource, new)
-            .call("prlimit")
-            .doing(|| limit.name.to_string())
-            .hint("a hard limit above the runtime's own needs CAP_SYS_RESOURCE")
-            .field_with(|| format!("process.rlimits[{i}]"))?;
-    }
-    Ok(())
-}
-
 /// An init that died for want of memory can't say so itself.
 fn with_oom(cgroup: Option<&NewCgroup>, error: Error) -> Error {
     match cgroup.and_then(NewCgroup::oom_kills) {
@@ -188,52 +163,4 @@ impl Options {
             systemd_cgroup: self.systemd_cgroup,
         }
     }
-}
-
-/// runc's rules and texts for which terminal needs which socket.
-fn connect_console(plan: &Plan, options: &Options, terminal: TerminalGoes) -> Result<Option<OwnedFd>> {
-    let wanted = plan.process.terminal.is_some() && terminal == TerminalGoes::ToSocket;
-    match &options.console_socket {
-        None if wanted => Err(Error::new("cannot allocate tty if orlop will detach without setting console socket")
-            .field("process.terminal")),
-        Some(_) if !wanted => Err(Error::new("cannot use console socket if orlop will not detach or allocate tty")),
-        None => Ok(None),
-        Some(path) => UnixStream::connect(path)
-            .call("connect")
-            .map(|socket| Some(socket.into()))
-            .doing(|| format!("--console-socket {}", path.display())),
-    }
-}
-
-fn check_preserved_fds(count: u32) -> Result<()> {
-    for i in 0..count {
-        let number = i32::try_from(3 + i).map_err(|_| Error::new("--preserve-fds is too large"))?;
-        sys::inherited_fd(number)
-            .call("fcntl")
-            .doing(|| format!("unable to stat preserved-fd {number} (of {count})"))
-            .hint("--preserve-fds counts from descriptor 3, and the caller has to leave them open")?;
-    }
-    Ok(())
-}
-
-/// Digits only, and there in one piece or not at all.
-fn write_pid_file(path: Option<&Path>, child: &Child) -> Result<()> {
-    let Some(path) = path else { return Ok(()) };
-    let describe = || format!("--pid-file {}", path.display());
-    let name = path.file_name().ok_or_else(|| Error::new("it has no file name").doing(describe()))?;
-    let temporary = path.with_file_name([OsStr::new("."), name].join(OsStr::new("")));
-    write_new(&temporary, &child.raw_pid().to_string())
-        .and_then(|()| fs::rename(&temporary, path))
-        .call("write")
-        .doing(describe)
-        .inspect_err(|_| drop(fs::remove_file(&temporary)))
-}
-
-/// A file that an earlier, killed create left is replaced, and a link that somebody put in its place is never followed.
-fn write_new(path: &Path, text: &str) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => (),
-    }
-    File::options().write(true).create_new(true).mode(0o644).open(path)?.write_all(text.as_bytes())
 }

@@ -5,12 +5,14 @@
 #![cfg(target_os = "linux")]
 
 pub mod bundle;
+mod caller;
 pub mod cgroupv2;
 pub mod cli;
 mod console;
 pub mod create;
 pub mod delete;
 pub mod error;
+pub mod exec;
 pub mod features;
 mod gate;
 mod hooks;
@@ -21,7 +23,9 @@ pub mod kill;
 pub mod list;
 pub mod log;
 pub mod own_binary;
+pub mod pause;
 pub mod plan;
+pub mod ps;
 pub mod run;
 mod sources;
 mod spawn;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use orlop::cli::{self, Command, Invocation, Refusal, Stop};
 use orlop::error::{Annotate, Context, Error, Result};
 use orlop::log::{self, Log};
-use orlop::{create, delete, features, kill, list, own_binary, run, spec, start, state};
+use orlop::{create, delete, exec, features, kill, list, own_binary, pause, ps, run, spec, start, state};
 
 fn main() -> ExitCode {
     own_binary::protect_early(std::env::args_os());
@@ -24,7 +24,10 @@ fn obey(invocation: &Invocation) -> ExitCode {
     };
     match execute(invocation) {
         Ok(code) => ExitCode::from(code),
-        Err(error) => fail(&log, &in_runcs_words(&invocation.command, &error)),
+        Err(error) => {
+            log.failure(&in_runcs_words(&invocation.command, &error));
+            failure_of(&invocation.command)
+        }
     }
 }
 
@@ -37,6 +40,10 @@ fn execute(invocation: &Invocation) -> Result<u8> {
         Command::State { id } => print(&state::state(root, id)?)?,
         Command::Kill { id, signal, all } => kill::kill(root, id, signal, *all)?,
         Command::Delete { id, force } => delete::delete(root, id, *force)?,
+        Command::Exec(options) => return own_binary::protect().and_then(|()| exec::exec(options)),
+        Command::Ps { id, format, options } => print(&ps::ps(root, id, *format, options)?)?,
+        Command::Pause { id } => pause::pause(root, id)?,
+        Command::Resume { id } => pause::resume(root, id)?,
         Command::List { format, quiet } => print(&list::list(root, *format, *quiet, invocation.explicit_root)?)?,
         Command::Spec { bundle, rootless } => spec::spec(bundle, *rootless)?,
         Command::Features => print(&features::features()?)?,
@@ -49,8 +56,14 @@ fn in_runcs_words(command: &Command, error: &Error) -> String {
     match command {
         Command::Create(_) => format!("orlop create failed: {error}"),
         Command::Run(_) => format!("orlop run failed: {error}"),
+        Command::Exec(_) => format!("exec failed: {error}"),
         _ => error.to_string(),
     }
+}
+
+/// Whoever runs a process in a container tells its exit code from a failure to run it, as with runc.
+fn failure_of(command: &Command) -> ExitCode {
+    if matches!(command, Command::Exec(_)) { ExitCode::from(u8::MAX) } else { ExitCode::FAILURE }
 }
 
 fn answer(text: &str) -> ExitCode {

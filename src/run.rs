@@ -1,14 +1,15 @@
 //! `orlop run`: create, start, wait, delete.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use rustix::io::Errno;
-use rustix::process::{WaitId, WaitIdOptions, waitid};
 
+use crate::caller::TerminalGoes;
 use crate::console::Foreground;
-use crate::create::{self, Created, TerminalGoes};
+use crate::create::{self, Created};
 use crate::delete::delete;
-use crate::error::{Context, Error, Result};
+use crate::error::{Error, Result};
+use crate::spawn::exit_code;
 use crate::start::open_gate;
 
 /// What the command line of `run` asks for.
@@ -51,7 +52,7 @@ fn see_through(foreground: &mut Foreground, created: &mut Created) -> Result<u8>
     foreground.attach(created.terminal.take())?;
     open_gate(&created.state, &created.record, &created.init)?;
     foreground.stay_with(&created.init)?;
-    exit_code(&created.init)
+    exit_code(created.init.as_fd())
 }
 
 fn run_detached(options: &create::Options) -> Result<()> {
@@ -73,15 +74,4 @@ fn clean_up(options: &create::Options, outcome: &Result<u8>) -> Result<()> {
         }
         deleted => deleted,
     }
-}
-
-fn exit_code(init: &OwnedFd) -> Result<u8> {
-    let status = loop {
-        match waitid(WaitId::PidFd(init.as_fd()), WaitIdOptions::EXITED) {
-            Err(Errno::INTR) => (),
-            status => break status.call("waitid")?,
-        }
-    };
-    let code = status.and_then(|status| status.exit_status().or_else(|| status.terminating_signal().map(|n| 128 + n)));
-    Ok(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX))
 }

@@ -9,19 +9,21 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, prlimit, waitid};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::error::{Annotate, Context, Error, Result};
-use crate::plan::{IdMap, IdMaps, Joined, Kind, Namespaces, Plan};
+use crate::plan::{IdMap, IdMaps, Joined, Kind, Namespaces, Plan, Rlimit};
 use crate::sync::{Received, Step, Sync};
 use crate::sys::{CloneFlags, Cloned, clone3, exit_now};
 
-/// A container's init, not yet let go: killed when dropped.
+/// A container's init or a process that joins it, not yet let go: killed when dropped.
 #[derive(Debug)]
 pub struct Child {
     /// In the runtime's pid namespace.
     pub pid: Pid,
+    /// What it is, for a sentence about it.
+    role: &'static str,
     pidfd: OwnedFd,
     sync: Sync,
     released: bool,
@@ -44,23 +46,33 @@ pub fn container(
     cgroup: Option<BorrowedFd<'_>>,
     init: impl FnOnce(Sync, Unjoined) -> u8,
 ) -> Result<Child> {
-    let (parent_end, child_end) = Sync::pair()?;
     hide_from_the_container()?;
     let (home, unjoined) = Home::leave(&plan.namespaces)?;
-    match clone3(clone_flags(&plan.namespaces), cgroup) {
-        Ok(Cloned::Child) => {
+    let born = birth("the container's init", clone_flags(&plan.namespaces), cgroup, |sync| init(sync, unjoined));
+    home.come_back()?;
+    born
+}
+
+/// Gives birth to a process that is to join a container, inside its cgroup, and runs `attach` in it, which returns an exit
+/// status when it failed.
+pub fn into(cgroup: Option<BorrowedFd<'_>>, attach: impl FnOnce(Sync) -> u8) -> Result<Child> {
+    hide_from_the_container()?;
+    birth("the new process", CloneFlags::default(), cgroup, attach)
+}
+
+fn birth(
+    role: &'static str,
+    flags: CloneFlags,
+    cgroup: Option<BorrowedFd<'_>>,
+    body: impl FnOnce(Sync) -> u8,
+) -> Result<Child> {
+    let (parent_end, child_end) = Sync::pair()?;
+    match clone3(flags, cgroup).map_err(clone_error)? {
+        Cloned::Child => {
             drop(parent_end);
-            exit_now(init(child_end, unjoined))
+            exit_now(body(child_end))
         }
-        Ok(Cloned::Parent(pid, pidfd)) => {
-            let child = Child { pid, pidfd, sync: parent_end, released: false };
-            home.come_back()?;
-            Ok(child)
-        }
-        Err(errno) => {
-            home.come_back()?;
-            Err(clone_error(errno))
-        }
+        Cloned::Parent(pid, pidfd) => Ok(Child { pid, role, pidfd, sync: parent_end, released: false }),
     }
 }
 
@@ -85,7 +97,7 @@ fn clone_flags(namespaces: &Namespaces) -> CloneFlags {
 }
 
 fn clone_error(errno: Errno) -> Error {
-    let error = Error::call("clone3", errno).doing("make the container's process");
+    let error = Error::call("clone3", errno).doing("make the process");
     match errno {
         Errno::AGAIN => {
             error.hint("a limit on the number of processes is reached: pids.max of a cgroup above, or RLIMIT_NPROC")
@@ -96,10 +108,10 @@ fn clone_error(errno: Errno) -> Error {
     }
 }
 
-/// In the child: another process becomes the container's init, in a new pid namespace of the user namespace that the child
-/// has joined. The caller's own parent is its parent too. Returns in the new process only.
-pub fn replace(sync: &Sync) -> Result<()> {
-    let flags = CloneFlags::namespaces(Kind::Pid.bit()).with(CloneFlags::PARENT);
+/// In the child: another process takes its place, in new namespaces of these bits, and in the pid namespace that the child has
+/// joined for its children. The caller's own parent is its parent too. Returns in the new process only.
+pub fn replace(sync: &Sync, namespaces: u64) -> Result<()> {
+    let flags = CloneFlags::namespaces(namespaces).with(CloneFlags::PARENT);
     match clone3(flags, None).map_err(clone_error)? {
         // The parent answers when it knows the new process, so that nothing overtakes the introduction.
         Cloned::Child => sync.wait_for(Step::IdsMapped)?.map(drop).or_else(|_| exit_now(1)),
@@ -221,17 +233,38 @@ impl Child {
         }
     }
 
-    /// Takes over from the child that joined a user namespace: its replacement is the container's init.
+    /// Takes over from the child that could not enter a pid namespace itself: its replacement counts from here on.
     pub fn follow_replacement(&mut self) -> Result<()> {
+        self.wait_for_word_or_death()?;
         let received = self.wait_for(Step::Replaced)?;
         let pid =
             std::str::from_utf8(&received.payload).ok().and_then(|text| text.parse().ok()).and_then(Pid::from_raw);
         let (Some(pid), Some(pidfd)) = (pid, received.fd) else {
-            return Err(Error::new("the container's init introduced its replacement without its pid"));
+            return Err(Error::new("a process introduced its replacement without its pid"));
         };
         self.reap();
         (self.pid, self.pidfd) = (pid, pidfd);
         self.tell(Step::IdsMapped)
+    }
+
+    /// A child that is killed between making its replacement and introducing it leaves one that waits for us, as we for it.
+    fn wait_for_word_or_death(&self) -> Result<()> {
+        let mut fds = [PollFd::new(&self.sync, PollFlags::IN), PollFd::new(&self.pidfd, PollFlags::IN)];
+        while let Err(errno) = poll(&mut fds, None) {
+            if errno != Errno::INTR {
+                return Err(Error::call("poll", errno));
+            }
+        }
+        if fds[0].revents().is_empty() { Err(self.death()) } else { Ok(()) }
+    }
+
+    /// Waits until the program was executed, which ends the conversation.
+    pub fn wait_executed(&self) -> Result<()> {
+        self.wait_for(Step::Executing)?;
+        match self.sync.wait_for(Step::Executing)? {
+            Err(_closed) => Ok(()),
+            Ok(_) => Err(Error::new("the new process goes on where it should have become the program")),
+        }
     }
 
     /// Writes the id maps of the child's new user namespace, and lets it go on.
@@ -257,6 +290,19 @@ impl Child {
         self.write_proc("oom_score_adj", &value.to_string()).field("process.oomScoreAdj")
     }
 
+    /// From outside, because in a user namespace the process could not raise them itself.
+    pub fn limit(&self, limits: &[Rlimit]) -> Result<()> {
+        for (i, limit) in limits.iter().enumerate() {
+            let new = rustix::process::Rlimit { current: limit.soft, maximum: limit.hard };
+            prlimit(Some(self.pid), limit.resource, new)
+                .call("prlimit")
+                .doing(|| limit.name.to_string())
+                .hint("a hard limit above the runtime's own needs CAP_SYS_RESOURCE")
+                .field_with(|| format!("process.rlimits[{i}]"))?;
+        }
+        Ok(())
+    }
+
     /// The host's own procfs: the container has no way to change what is seen here.
     fn write_proc(&self, file: &str, text: &str) -> Result<()> {
         let path = format!("/proc/{}/{file}", self.pid.as_raw_nonzero());
@@ -269,7 +315,7 @@ impl Child {
 
     /// How the child died, once it is known that it did.
     fn death(&self) -> Error {
-        let died = |how: String| Error::new(format!("the container's init {how} before the container was ready"));
+        let died = |how: String| Error::new(format!("{} {how} before it was ready", self.role));
         match waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
             Ok(Some(status)) => died(describe(&status)),
             Ok(None) | Err(_) => died("went away".into()),
@@ -306,7 +352,7 @@ impl Drop for Child {
         }
         match pidfd_send_signal(&self.pidfd, Signal::KILL) {
             Ok(()) | Err(Errno::SRCH) => self.reap(),
-            Err(errno) => tracing::warn!("the container's init {} can't be killed: {errno}", self.pid.as_raw_nonzero()),
+            Err(errno) => tracing::warn!("{} {} can't be killed: {errno}", self.role, self.pid.as_raw_nonzero()),
         }
     }
 }
@@ -318,6 +364,18 @@ pub fn describe(status: &WaitIdStatus) -> String {
         (None, Some(signal)) => format!("was killed by signal {signal}"),
         (None, None) => "went away".into(),
     }
+}
+
+/// Collects an ended child's exit code, 128+n when signal n ended it; waits for its end.
+pub fn exit_code(child: BorrowedFd<'_>) -> Result<u8> {
+    let status = loop {
+        match waitid(WaitId::PidFd(child), WaitIdOptions::EXITED) {
+            Err(Errno::INTR) => (),
+            status => break status.call("waitid")?,
+        }
+    };
+    let code = status.and_then(|status| status.exit_status().or_else(|| status.terminating_signal().map(|n| 128 + n)));
+    Ok(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX))
 }
 
 /// Waits until the process is gone.

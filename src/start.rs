@@ -26,6 +26,10 @@ pub fn start(root: &Path, id: &str) -> Result<()> {
     let stopped = || Error::new("cannot start a container that has stopped");
     let record = state.load()?.ok_or_else(stopped)?;
     let init = record.init.open()?.ok_or_else(stopped)?;
+    if state::is_frozen(&record)? {
+        // A frozen init opens no gate, and whoever asked would wait for it.
+        return Err(Error::new("cannot start a container in the paused state"));
+    }
     open_gate(&state, &record, &init)
 }
 

@@ -24,6 +24,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::cgroupv2::{Cgroup, NewCgroup};
 use crate::error::{Annotate, Context, Error, Result};
@@ -56,7 +57,7 @@ pub enum Status {
     Created,
     /// The program was executed.
     Running,
-    /// As running, and frozen.
+    /// Created or running, and frozen.
     Paused,
     /// Its init is gone.
     Stopped,
@@ -98,6 +99,8 @@ pub struct Record {
     pub poststart: Vec<Hook>,
     /// Hooks to run once it is gone.
     pub poststop: Vec<Hook>,
+    /// What `exec` has to know of the config, for the plan to read.
+    pub exec: Box<RawValue>,
 }
 
 /// A process, told apart from all others that ever had its pid.
@@ -221,6 +224,7 @@ impl Claim {
             own_pid_namespace: plan.namespaces.is_new(Kind::Pid),
             poststart: plan.hooks.poststart.clone(),
             poststop: plan.hooks.poststop.clone(),
+            exec: plan.for_exec.clone(),
         };
         let text = serde_json::to_vec(&record).map_err(|error| Error::new(error.to_string()))?;
         write_atomically(self.dir(), RECORD, &text).doing(|| "save the state")?;
@@ -383,10 +387,10 @@ impl State {
     pub fn status_locked(&self, record: Option<&Record>) -> Result<(Status, Option<OwnedFd>)> {
         let Some(record) = record else { return Ok((Status::Stopped, None)) };
         let Some(pidfd) = record.init.open()? else { return Ok((Status::Stopped, None)) };
-        let status = if gate::is_closed(self.dir())? {
-            Status::Created
-        } else if is_frozen(record)? {
+        let status = if is_frozen(record)? {
             Status::Paused
+        } else if gate::is_closed(self.dir())? {
+            Status::Created
         } else {
             Status::Running
         };
@@ -409,7 +413,8 @@ fn ignore_missing(result: Result<(), Errno>) -> Result<(), Errno> {
     if result == Err(Errno::NOENT) { Ok(()) } else { result }
 }
 
-fn is_frozen(record: &Record) -> Result<bool> {
+/// Whether the container's processes stand still.
+pub fn is_frozen(record: &Record) -> Result<bool> {
     let cgroup = record.cgroup.as_deref().map(Cgroup::open).transpose()?.flatten();
     cgroup.map_or(Ok(false), |cgroup| cgroup.is_frozen())
 }

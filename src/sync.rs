@@ -1,4 +1,4 @@
-//! The conversation between the parent and the container's init while the container is being created.
+//! The conversation between the parent and the process that it made, until that is as it shall be.
 //!
 //! One pair of SEQPACKET sockets, one small message a step, in an order that both sides know from the plan:
 //!
@@ -11,6 +11,17 @@
 //! | 5 | child  | `Terminal`   | the pty's main side | a terminal without `--console-socket` |
 //! | 6 | child  | `Ready`      |                    | always: everything is in place, the program was found |
 //! | 7 | parent | `Saved`      |                    | always: the state is on disk, the child may outlive its parent |
+//!
+//! A process that joins a container (`exec`) is born in the same way, and has less to say:
+//!
+//! | # | from   | message      | carries            | when |
+//! |---|--------|--------------|--------------------|------|
+//! | 1 | child  | `Terminal`   | the pty's main side | a terminal without `--console-socket` |
+//! | 2 | child  | `Ready`      |                    | always: it has joined, and the program was found |
+//! | 3 | parent | `Limited`    |                    | always: the limits are set |
+//! | 4 | child  | `Replaced`   | pid, pidfd         | the container has a pid namespace: another process is the program |
+//! | 5 | parent | `IdsMapped`  |                    | as 4: the parent knows it |
+//! | 6 | child  | `Executing`  |                    | always: the end of the conversation now means that the program was executed |
 //!
 //! Instead of any of its own messages the child may send `Fault` with the error, and is gone. The end of the
 //! conversation anywhere else means that the other side died: a child then exits, a parent says how the child ended.
@@ -45,12 +56,16 @@ pub enum Step {
     Ready,
     /// The parent may go away.
     Saved,
+    /// The limits are set.
+    Limited,
+    /// The program comes next.
+    Executing,
     /// Failed; the payload is the error.
     Fault,
 }
 
 impl Step {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Replaced,
         Self::IdsMapped,
         Self::Mounted,
@@ -58,6 +73,8 @@ impl Step {
         Self::Terminal,
         Self::Ready,
         Self::Saved,
+        Self::Limited,
+        Self::Executing,
         Self::Fault,
     ];
 
@@ -100,16 +117,7 @@ impl Sync {
 
     /// Says that a step is done, with its payload and descriptor.
     pub fn send(&self, step: Step, payload: &[u8], fd: Option<BorrowedFd<'_>>) -> Result<()> {
-        let head = [step as u8];
-        let parts = [IoSlice::new(&head), IoSlice::new(payload)];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        let fds: Vec<_> = fd.into_iter().collect();
-        if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&fds)) {
-            return Err(Error::new("no room for a descriptor in a message"));
-        }
-        sendmsg(&self.socket, &parts, &mut control, SendFlags::NOSIGNAL).call("sendmsg")?;
-        Ok(())
+        send(self.as_fd(), &[IoSlice::new(&[step as u8]), IoSlice::new(payload)], fd)
     }
 
     /// Hands the other side an error in place of the next step. There is nobody left to tell when that fails.
@@ -130,10 +138,8 @@ impl Sync {
         match Step::from_byte(buffer[0]) {
             Some(Step::Fault) => Err(Error::from_wire(&payload)),
             Some(step) if step == expected => Ok(Ok(Received { payload, fd })),
-            Some(step) => Err(Error::new(format!("the container's init is at {step:?} where {expected:?} comes next"))),
-            None => {
-                Err(Error::new(format!("the container's init sent something unknown where {expected:?} comes next")))
-            }
+            Some(step) => Err(Error::new(format!("the other side is at {step:?} where {expected:?} comes next"))),
+            None => Err(Error::new(format!("the other side sent something unknown where {expected:?} comes next"))),
         }
     }
 
@@ -174,6 +180,21 @@ impl AsFd for Sync {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// Sends a descriptor, with a text, to whoever listens at a socket of the caller's.
+pub fn send_fd(socket: BorrowedFd<'_>, text: &[u8], fd: BorrowedFd<'_>) -> Result<()> {
+    send(socket, &[IoSlice::new(text)], Some(fd))
+}
+
+fn send(socket: BorrowedFd<'_>, parts: &[IoSlice<'_>], fd: Option<BorrowedFd<'_>>) -> Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let fds: Vec<_> = fd.into_iter().collect();
+    if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(&fds)) {
+        return Err(Error::new("no room for a descriptor in a message"));
+    }
+    sendmsg(socket, parts, &mut control, SendFlags::NOSIGNAL).call("sendmsg").map(drop)
 }
 
 #[cfg(test)]

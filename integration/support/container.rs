@@ -352,21 +352,12 @@ impl Container {
 
     /// Waits for the end of its init and reaps it, as the caller of a runtime does.
     pub(crate) fn wait_exit(&self) -> Exit {
-        self.wait_dead();
-        let pid = Pid::from_raw(self.pid()).expect("a pid isn't 0");
-        let waited = waitpid(Some(pid), WaitOptions::NOHANG).expect("init is this process's child after create");
-        let (_, status) = waited.expect("init has ended");
-        match (status.exit_status(), status.terminating_signal()) {
-            (Some(code), _) => Exit::Code(code),
-            (None, signal) => Exit::Signal(signal.unwrap_or_default()),
-        }
+        wait_exit(self.pid())
     }
 
     /// Waits for the end of its init, which stays a zombie.
     pub(crate) fn wait_dead(&self) {
-        let pid = Pid::from_raw(self.pid()).expect("a pid isn't 0");
-        let pidfd = pidfd_open(pid, PidfdFlags::empty()).expect("open a pidfd for init");
-        assert!(readable(pidfd.as_fd(), DEADLINE), "init {} lives on", self.pid());
+        wait_dead(self.pid());
     }
 
     /// Waits until `state` says that it has stopped, for containers without a pid file.
@@ -405,6 +396,23 @@ impl Container {
         leftovers::remove(&self.id, &self.dir);
         left
     }
+}
+
+/// Waits for the end of a process that the runtime left to this one, and reaps it.
+pub(crate) fn wait_exit(pid: i32) -> Exit {
+    wait_dead(pid);
+    let pid = Pid::from_raw(pid).expect("a pid isn't 0");
+    let waited = waitpid(Some(pid), WaitOptions::NOHANG).expect("it is this process's child once the runtime is gone");
+    let (_, status) = waited.expect("it has ended");
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => Exit::Code(code),
+        (None, signal) => Exit::Signal(signal.unwrap_or_default()),
+    }
+}
+
+fn wait_dead(pid: i32) {
+    let pidfd = pidfd_open(Pid::from_raw(pid).expect("a pid isn't 0"), PidfdFlags::empty()).expect("open a pidfd");
+    assert!(readable(pidfd.as_fd(), DEADLINE), "process {pid} lives on");
 }
 
 impl Drop for Container {

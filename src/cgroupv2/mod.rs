@@ -3,6 +3,8 @@
 //! Knows neither bundles nor what happens inside a container.
 
 pub mod devices;
+mod freezer;
+mod processes;
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -245,27 +247,35 @@ impl Cgroup {
         rmdir(&self.path).call("rmdir")
     }
 
-    /// The kernel tells when the last process is gone; no time is spent asking.
     fn wait_until_empty(&self) -> Result<()> {
+        if self.wait_for_event("populated 0")? {
+            return Ok(());
+        }
+        Err(Error::new("its processes are still there ten seconds after SIGKILL"))
+    }
+
+    /// Waits until `cgroup.events` has that line, or the cgroup is gone; `false` when that takes longer than ten seconds. The
+    /// kernel tells of every change; no time is spent asking.
+    fn wait_for_event(&self, line: &str) -> Result<bool> {
         let events = openat(&self.dir, "cgroup.events", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
         let events = match events {
             Ok(events) => File::from(events),
-            Err(Errno::NOENT | Errno::NODEV) => return Ok(()),
+            Err(Errno::NOENT | Errno::NODEV) => return Ok(true),
             Err(errno) => return Err(Error::call("open", errno).doing("cgroup.events")),
         };
         let deadline = Instant::now() + DEADLINE;
         loop {
             let text = match read_all(&events) {
                 Ok(text) => text,
-                Err(Errno::NODEV) => return Ok(()),
+                Err(Errno::NODEV) => return Ok(true),
                 Err(errno) => return Err(Error::call("read", errno).doing("cgroup.events")),
             };
-            if text.lines().any(|line| line == "populated 0") {
-                return Ok(());
+            if text.lines().any(|there| there == line) {
+                return Ok(true);
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(Error::new("its processes are still there ten seconds after SIGKILL"));
+                return Ok(false);
             }
             let timeout = Timespec::try_from(left).ok();
             let mut fds = [PollFd::new(&events, PollFlags::PRI)];
@@ -274,6 +284,12 @@ impl Cgroup {
                 Err(errno) => return Err(Error::call("poll", errno)),
             }
         }
+    }
+}
+
+impl AsFd for Cgroup {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
     }
 }
 

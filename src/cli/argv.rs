@@ -6,30 +6,46 @@
 //! | `-no-subreaper` | `--no-subreaper` |
 //! | `--systemd-cgroup=true`, `=1`, `=T` | `--systemd-cgroup` |
 //! | `--force=false`, `=0`, `=F` | nothing, and an earlier `--force` goes too |
-//! | `kill ID -9` | `kill -- ID -9`: what follows the id belongs to the signal |
+//! | `kill ID -9`, `exec ID ls -l` | `kill -- ID -9`, `exec -- ID ls -l`: what follows the id is left alone |
 //!
 //! It owns spelling alone: an unknown flag passes through for the parser to refuse.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-/// The flags that take a value. (`-f` is missing: it is a switch of `delete` and takes a value in `list`.)
+/// The flags that take a value. (`-f` is missing: it is a switch of `delete` and takes a value in `list` and `ps`.)
 pub(super) const VALUES: &[&str] = &[
+    "additional-gids",
+    "apparmor",
     "b",
     "bundle",
+    "c",
+    "cap",
+    "cgroup",
     "cgroup-manager",
     "console-socket",
+    "cwd",
+    "e",
+    "env",
     "format",
+    "g",
     "log",
     "log-format",
     "log-level",
+    "p",
     "pid-file",
+    "pidfd-socket",
     "preserve-fds",
+    "process",
+    "process-label",
     "root",
     "rootless",
+    "u",
+    "user",
 ];
 
-/// The flags that are on or off. (`--rootless` is one in `spec` and takes a value before the command.)
+/// The flags that are on or off. (`--rootless` is one in `spec` and takes a value before the command. `--no-new-privs` is
+/// missing: off is something else than not given there, and the parser takes its value.)
 pub(super) const SWITCHES: &[&str] = &[
     "a",
     "all",
@@ -38,6 +54,7 @@ pub(super) const SWITCHES: &[&str] = &[
     "detach",
     "f",
     "force",
+    "ignore-paused",
     "keep",
     "no-new-keyring",
     "no-pivot",
@@ -45,7 +62,12 @@ pub(super) const SWITCHES: &[&str] = &[
     "q",
     "quiet",
     "systemd-cgroup",
+    "t",
+    "tty",
 ];
+
+/// The commands whose first word that is no flag ends the flags, because what follows it belongs to somebody else.
+const OPAQUE: &[&str] = &["exec", "kill", "ps"];
 
 /// A command line in the parser's spelling.
 #[derive(Debug)]
@@ -73,7 +95,7 @@ pub(super) fn normalise(args: impl IntoIterator<Item = OsString>) -> Argv {
     while let Some(arg) = args.next() {
         match split(&arg) {
             Some((name, value)) => argv.flag(name, value, &mut args),
-            None if arg == "--" || argv.command.as_deref() == Some("kill") => {
+            None if arg == "--" || argv.command.as_deref().is_some_and(|command| OPAQUE.contains(&command)) => {
                 argv.words.push("--".into());
                 argv.words.extend((arg != "--").then_some(arg));
                 argv.words.extend(args.by_ref());
@@ -113,7 +135,11 @@ impl Argv {
     }
 
     fn takes_a_value(&self, name: &str) -> bool {
-        VALUES.contains(&name) && !(name == "rootless" && self.command.is_some())
+        match name {
+            "f" => matches!(self.command.as_deref(), Some("list" | "ps")),
+            "rootless" => self.command.is_none(),
+            _ => VALUES.contains(&name),
+        }
     }
 
     fn is_a_switch(&self, name: &str) -> bool {
@@ -189,6 +215,15 @@ mod tests {
         assert_eq!(normal("delete id -force"), "delete id --force");
         assert_eq!(normal("kill -all id -9"), "kill --all -- id -9");
         assert_eq!(normal("kill -- id 9"), "kill -- id 9");
+    }
+
+    #[test]
+    fn what_follows_the_id_of_exec_and_ps_is_left_alone() {
+        assert_eq!(normal("exec -tty -e A=B id ls -root x -- -e"), "exec --tty -e=A=B -- id ls -root x -- -e");
+        assert_eq!(normal("exec -d=true -no-new-privs=false id ls"), "exec -d --no-new-privs=false -- id ls");
+        assert_eq!(normal("exec --process /p --detach id"), "exec --process=/p --detach -- id");
+        assert_eq!(normal("ps -f json id -ef"), "ps -f=json -- id -ef");
+        assert_eq!(normal("exec -- id ls"), "exec -- id ls");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::argv::boolean;
 use crate::features;
 
 /// Open Container Initiative runtime: turns a bundle (a config.json and a root file system) into a running container
@@ -101,6 +102,30 @@ pub(super) enum Words {
         #[arg(long)]
         no_subreaper: bool,
     },
+    /// run one more process in a running container
+    #[command(
+        override_usage = "orlop exec [OPTIONS] <container-id> <command> [command options]\n       orlop exec [OPTIONS] --process <process.json> <container-id>",
+        after_help = "A shell in a container:  orlop exec -t web sh"
+    )]
+    Exec(Box<Execution>),
+    /// list the processes of a container
+    #[command(
+        override_usage = "orlop ps [OPTIONS] <container-id> [ps options]",
+        after_help = "Other columns:  orlop ps web -o pid,user,args"
+    )]
+    Ps {
+        /// table (default) or json
+        #[arg(long, short)]
+        format: Option<OsString>,
+        #[command(flatten)]
+        names: Names,
+    },
+    /// stop all processes of a container where they stand
+    #[command(override_usage = "orlop pause <container-id>")]
+    Pause(Names),
+    /// let the processes of a paused container go on
+    #[command(override_usage = "orlop resume <container-id>")]
+    Resume(Names),
     /// list the containers of the given root
     #[command(override_usage = "orlop list [OPTIONS]")]
     List {
@@ -160,4 +185,64 @@ pub(super) struct Creation {
     pub(super) preserve_fds: u32,
     #[command(flatten)]
     pub(super) names: Names,
+}
+
+#[derive(Args)]
+pub(super) struct Execution {
+    /// a socket that receives the terminal of the process
+    #[arg(long, value_name = "SOCKET")]
+    pub(super) console_socket: Option<OsString>,
+    /// a socket that receives a descriptor of the process
+    #[arg(long, value_name = "SOCKET")]
+    pub(super) pidfd_socket: Option<OsString>,
+    /// the directory to run in
+    #[arg(long, value_name = "DIR")]
+    pub(super) cwd: Option<OsString>,
+    /// set a variable, NAME=VALUE
+    #[arg(long, short, value_name = "ENV")]
+    pub(super) env: Vec<OsString>,
+    /// give it a terminal
+    #[arg(long, short)]
+    pub(super) tty: bool,
+    /// run it as UID or UID:GID
+    #[arg(long, short, value_name = "UID[:GID]")]
+    pub(super) user: Option<OsString>,
+    /// add a group
+    #[arg(long, short = 'g', value_name = "GID")]
+    pub(super) additional_gids: Vec<OsString>,
+    /// a file that describes the process, as in config.json
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) process: Option<OsString>,
+    /// do not wait for its end
+    #[arg(long, short)]
+    pub(super) detach: bool,
+    /// a file to write the process id into
+    #[arg(long, value_name = "FILE")]
+    pub(super) pid_file: Option<OsString>,
+    #[arg(long, value_name = "LABEL", help = "the SELinux label of the process")]
+    pub(super) process_label: Option<OsString>,
+    #[arg(long, value_name = "PROFILE", help = "the AppArmor profile of the process")]
+    pub(super) apparmor: Option<OsString>,
+    /// let it gain no privileges by executing a program
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", hide_possible_values = true,
+          value_parser = truth, value_name = "BOOL")]
+    pub(super) no_new_privs: Option<bool>,
+    /// add a capability
+    #[arg(long, short, value_name = "CAP")]
+    pub(super) cap: Vec<OsString>,
+    /// pass that many more file descriptors on
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub(super) preserve_fds: u32,
+    /// run it in a cgroup below the container's
+    #[arg(long, value_name = "PATH")]
+    pub(super) cgroup: Vec<OsString>,
+    /// join a paused container too, and wait with it
+    #[arg(long)]
+    pub(super) ignore_paused: bool,
+    #[command(flatten)]
+    pub(super) names: Names,
+}
+
+fn truth(text: &str) -> Result<bool, String> {
+    boolean(text.as_ref()).ok_or_else(|| "neither true nor false".into())
 }

@@ -1,30 +1,37 @@
 //! The container's terminal: a pseudo terminal of its own devpts, whose main side goes to the caller.
 
-use std::io::IoSlice;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags, fchown, fstat, fstatfs, mknodat, openat};
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::ioctl_tiocsctty;
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
-use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stdin};
 use rustix::termios::{Winsize, tcsetwinsize};
 
 use super::mounts::put;
 use crate::error::{Annotate, Context, Error, Result};
 use crate::inside::{Inside, Make};
-use crate::plan::Plan;
-use crate::sync::{Step, Sync};
+use crate::plan::Process;
+use crate::sync::{Step, Sync, send_fd};
 
 const DEVPTS_SUPER_MAGIC: i64 = 0x1cd1;
 
-/// Opens the terminal and makes it this process's own and its standard streams. What comes back is the main side.
-pub(super) fn open(plan: &Plan, root: &Inside) -> Result<Option<OwnedFd>> {
-    let Some(terminal) = plan.process.terminal else { return Ok(None) };
+/// Opens the terminal, makes it this process's own, its standard streams and `/dev/console`. What comes back is the main side.
+pub(super) fn open(process: &Process, root: &Inside) -> Result<Option<OwnedFd>> {
+    let main = open_streams(process, root)?;
+    if main.is_some() {
+        bind_console(root, stdin()).doing(|| "bind /dev/console").field("process.terminal")?;
+        control()?;
+    }
+    Ok(main)
+}
+
+/// Opens the terminal and makes it the standard streams, and no more than that.
+pub(super) fn open_streams(process: &Process, root: &Inside) -> Result<Option<OwnedFd>> {
+    let Some(terminal) = process.terminal else { return Ok(None) };
     let main = open_main(root).doing(|| "open a terminal").field("process.terminal")?;
     // The other side by ioctl, not by the name that it seems to have (rule R3, CVE-2025-52565).
     let peer = ioctl_tiocgptpeer(&main, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
@@ -34,12 +41,15 @@ pub(super) fn open(plan: &Plan, root: &Inside) -> Result<Option<OwnedFd>> {
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&main, size).call("ioctl(TIOCSWINSZ)").field("process.consoleSize")?;
     }
-    let owner = rustix::process::Uid::from_raw(plan.process.user.uid);
+    let owner = rustix::process::Uid::from_raw(process.user.uid);
     fchown(&peer, Some(owner), None).call("fchown").field("process.terminal")?;
-    bind_console(root, peer.as_fd()).doing(|| "bind /dev/console").field("process.terminal")?;
-    ioctl_tiocsctty(&peer).call("ioctl(TIOCSCTTY)").field("process.terminal")?;
     dup2_stdin(&peer).and_then(|()| dup2_stdout(&peer)).and_then(|()| dup2_stderr(&peer)).call("dup2")?;
     Ok(Some(main))
+}
+
+/// Makes the terminal on the standard streams the controlling one of this process, which leads a session.
+pub(super) fn control() -> Result<()> {
+    ioctl_tiocsctty(stdin()).call("ioctl(TIOCSCTTY)").field("process.terminal")
 }
 
 /// A directory that is a devpts by its magic number has nothing in it but terminals.
@@ -74,22 +84,13 @@ fn bind_console(root: &Inside, peer: BorrowedFd<'_>) -> Result<()> {
 }
 
 /// Sends the main side to the console socket, or to the parent where there is none.
-pub(super) fn hand_over(main: Option<OwnedFd>, socket: Option<OwnedFd>, parent: &Sync) -> Result<()> {
+pub(super) fn hand_over(main: Option<OwnedFd>, socket: Option<BorrowedFd<'_>>, parent: &Sync) -> Result<()> {
     match (main, socket) {
         (None, _) => Ok(()),
         (Some(main), None) => parent.send(Step::Terminal, &[], Some(main.as_fd())),
-        (Some(main), Some(socket)) => send(&socket, main.as_fd()).doing(|| "send the terminal to the console socket"),
+        // runc's name for the terminal is the text that goes with it.
+        (Some(main), Some(socket)) => {
+            send_fd(socket, b"/dev/pts/ptmx", main.as_fd()).doing(|| "send the terminal to the console socket")
+        }
     }
-}
-
-/// One message, one descriptor, and runc's name for the terminal as its text.
-fn send(socket: &OwnedFd, main: BorrowedFd<'_>) -> Result<()> {
-    let fds = [main];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    if !control.push(SendAncillaryMessage::ScmRights(&fds)) {
-        return Err(Error::new("no room for a descriptor in a message"));
-    }
-    let text = IoSlice::new(b"/dev/pts/ptmx");
-    sendmsg(socket, &[text], &mut control, SendFlags::NOSIGNAL).call("sendmsg").map(drop)
 }

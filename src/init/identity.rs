@@ -1,5 +1,7 @@
 //! Who the process is and what it may do: exactly what the config says (rule R6).
 
+use std::ffi::CStr;
+
 use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::process::{Gid, Uid, umask};
@@ -10,13 +12,13 @@ use rustix::thread::{
 };
 
 use crate::error::{Annotate, Context, Error, Result};
-use crate::plan::{Capabilities, Kind, Plan, User};
+use crate::plan::{Capabilities, Process, User};
 use crate::sys;
 
 /// In a user namespace: becomes its root, as who everything inside is made. Before that the process is still the caller's user,
 /// and may open what the caller may.
-pub(super) fn become_root(plan: &Plan) -> Result<()> {
-    if !plan.namespaces.has(Kind::User) {
+pub(super) fn become_root(in_user_namespace: bool) -> Result<()> {
+    if !in_user_namespace {
         return Ok(());
     }
     match set_thread_groups(&[]) {
@@ -31,8 +33,8 @@ pub(super) fn become_root(plan: &Plan) -> Result<()> {
 }
 
 /// A session keyring of the container's own, so that it shares no keys with the caller.
-pub(super) fn join_keyring(plan: &Plan) -> Result<()> {
-    let Some(name) = &plan.keyring else { return Ok(()) };
+pub(super) fn join_keyring(name: Option<&CStr>) -> Result<()> {
+    let Some(name) = name else { return Ok(()) };
     match sys::join_session_keyring(name) {
         // A kernel without keyrings has nothing to share.
         Ok(()) | Err(Errno::NOSYS) => Ok(()),
@@ -43,19 +45,19 @@ pub(super) fn join_keyring(plan: &Plan) -> Result<()> {
 }
 
 /// Becomes the user of the config. There is no way back; what needs privileges is done.
-pub(super) fn assume(plan: &Plan) -> Result<()> {
-    let Capabilities { bounding, .. } = plan.process.capabilities;
+pub(super) fn assume(process: &Process) -> Result<()> {
+    let Capabilities { bounding, .. } = process.capabilities;
     drop_from_bounding(bounding).field("process.capabilities.bounding")?;
-    if plan.process.user.uid != 0 {
+    if process.user.uid != 0 {
         // Without this, leaving uid 0 would empty the permitted set. execve(2) takes it back.
         set_keep_capabilities(true).call("prctl(PR_SET_KEEPCAPS)")?;
     }
-    become_user(&plan.process.user)?;
-    set_sets(&plan.process.capabilities).field("process.capabilities")?;
-    if plan.process.no_new_privileges {
+    become_user(&process.user)?;
+    set_sets(&process.capabilities).field("process.capabilities")?;
+    if process.no_new_privileges {
         set_no_new_privs(true).call("prctl(PR_SET_NO_NEW_PRIVS)").field("process.noNewPrivileges")?;
     }
-    umask(Mode::from_raw_mode(plan.process.user.umask));
+    umask(Mode::from_raw_mode(process.user.umask));
     sys::reset_signals().call("sigprocmask")
 }
 

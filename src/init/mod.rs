@@ -2,6 +2,7 @@
 //!
 //! A step changes this process only. It never touches the state directory, a cgroup, another process or standard output.
 
+pub mod attach;
 mod console;
 mod devices;
 mod identity;
@@ -18,7 +19,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use crate::error::{Context, Error, Result};
 use crate::hooks::Circumstances;
-use crate::plan::Plan;
+use crate::plan::{Kind, Plan};
 use crate::sources::{Sources, restore_file_limit};
 use crate::spawn::Unjoined;
 use crate::state::{self, Status};
@@ -69,12 +70,12 @@ fn init(plan: &Plan, inherited: Inherited, unjoined: Unjoined, audience: &mut Au
 
     namespaces::enter(plan, unjoined, parent)?;
     let sources = sources.map_or_else(|| Sources::open(plan), Ok)?;
-    identity::become_root(plan)?;
+    identity::become_root(plan.namespaces.has(Kind::User))?;
     let root = rootfs::attach(plan, sources.root)?;
     mounts::attach(plan, &root, sources.mounts)?;
     devices::make(plan, &root, sources.devices)?;
     restore_file_limit(sources.file_limit)?;
-    let terminal = console::open(plan, &root)?;
+    let terminal = console::open(&plan.process, &root)?;
     wait_for_runtime_hooks(plan, parent)?;
     hooks::run(&plan.hooks.create_container, reading(&this(plan, Status::Creating), None))?;
     namespaces::set_names(plan)?;
@@ -84,17 +85,17 @@ fn init(plan: &Plan, inherited: Inherited, unjoined: Unjoined, audience: &mut Au
     rootfs::enter(plan, &root)?;
     paths::protect(plan, &root)?;
     rootfs::finish(plan, &root)?;
-    console::hand_over(terminal, console_socket, parent)?;
-    stdio::prepare(plan, &root)?;
-    identity::join_keyring(plan)?;
-    let program = program::find(plan, &root, &cwd)?;
-    drop((root, cwd));
+    console::hand_over(terminal, console_socket.as_ref().map(AsFd::as_fd), parent)?;
+    stdio::prepare(&plan.process, &root)?;
+    identity::join_keyring(plan.keyring.as_deref())?;
+    let program = program::find(&plan.process, &root, &cwd)?;
+    drop((root, cwd, console_socket));
     let_go_of_the_host(plan, &gate, parent)?;
     tell_and_wait(parent, Step::Ready, Step::Saved)?;
 
     wait_at_gate(gate, audience)?;
     hooks::run(&plan.hooks.start_container, reading(&this(plan, Status::Created), Some(&plan.process.env)))?;
-    identity::assume(plan)?;
+    identity::assume(&plan.process)?;
     announce_program(audience)?;
     program.execute()
 }

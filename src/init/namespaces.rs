@@ -1,12 +1,12 @@
 //! The container's namespaces, from inside: ids, names, parameters.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::system::{setdomainname, sethostname};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType, move_into_link_name_space, move_into_thread_name_spaces};
 
 use super::wait;
 use crate::error::{Annotate, Context, Error, Result};
@@ -36,6 +36,16 @@ pub(super) fn enter(plan: &Plan, unjoined: Unjoined, parent: &Sync) -> Result<()
     Ok(())
 }
 
+/// Joins the namespaces of these bits that the process `of` has: all at once, the user namespace first. The pid namespace is
+/// for this process's children.
+pub(super) fn join_all(of: BorrowedFd<'_>, bits: u64) -> Result<()> {
+    let kinds = u32::try_from(bits).map_err(|_| Error::new("namespaces of no kind that setns(2) knows"))?;
+    move_into_thread_name_spaces(of, ThreadNameSpaceType::from_bits_retain(kinds))
+        .call("setns")
+        .doing(|| "join the container's namespaces")
+        .hint("joining needs CAP_SYS_ADMIN in the user namespace that owns them")
+}
+
 /// Joins the user namespace first: it gives the rights over all that belong to it, and new ones then belong to it too.
 fn join_user(plan: &Plan, user: &OwnedFd, others: &[(crate::plan::Joined, OwnedFd)], parent: &Sync) -> Result<()> {
     join(&plan.namespaces, Kind::User, user)?;
@@ -44,7 +54,7 @@ fn join_user(plan: &Plan, user: &OwnedFd, others: &[(crate::plan::Joined, OwnedF
     }
     unshare(plan.namespaces.new_bits() & !(Kind::Pid.bit() | Kind::Cgroup.bit()))?;
     if spawn::is_replaced(&plan.namespaces) {
-        spawn::replace(parent)?;
+        spawn::replace(parent, Kind::Pid.bit())?;
     }
     Ok(())
 }

@@ -42,12 +42,16 @@ pub(super) fn working_directory(plan: &Plan, root: &Inside) -> Result<OwnedFd> {
     Err(Error::call("chdir", Errno::NOTDIR).doing(cwd.display().to_string()).field("process.cwd"))
 }
 
+/// The working directory of a process that joins a container, which has to be there already.
+pub(super) fn existing_directory(process: &Process, root: &Inside) -> Result<OwnedFd> {
+    root.find(&process.cwd).call("chdir").doing(|| process.cwd.display().to_string()).field("process.cwd")
+}
+
 /// Goes to the working directory and finds the program from there.
 ///
 /// # Errors
 /// In runc's words, which engines read to tell "not found" (127) from "can't be executed" (126).
-pub(super) fn find(plan: &Plan, root: &Inside, cwd: &OwnedFd) -> Result<Program> {
-    let process = &plan.process;
+pub(super) fn find(process: &Process, root: &Inside, cwd: &OwnedFd) -> Result<Program> {
     enter(process, cwd).doing(|| process.cwd.display().to_string()).field("process.cwd")?;
     let mut env = process.env.clone();
     if process.variable("HOME").is_none() {

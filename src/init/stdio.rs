@@ -9,14 +9,14 @@ use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stderr, stdin, stdout}
 
 use crate::error::{Context, Error, Result};
 use crate::inside::{Inside, is_char_device};
-use crate::plan::Plan;
+use crate::plan::Process;
 
 /// Puts a descriptor in a stream's place.
 type Replace = fn(&OwnedFd) -> Result<(), Errno>;
 
 /// Gives the container's user its standard streams, and the container's own null device in place of the host's.
-pub(super) fn prepare(plan: &Plan, root: &Inside) -> Result<()> {
-    if plan.process.terminal.is_some() {
+pub(super) fn prepare(process: &Process, root: &Inside) -> Result<()> {
+    if process.terminal.is_some() {
         return Ok(());
     }
     let streams: [(BorrowedFd<'_>, Replace); 3] =
@@ -25,7 +25,7 @@ pub(super) fn prepare(plan: &Plan, root: &Inside) -> Result<()> {
     for (stream, replace) in streams {
         let stat = fstat(stream).call("fstat")?;
         if !is_char_device(&stat, 1, 3) {
-            give_to_user(stream, &stat, plan)?;
+            give_to_user(stream, &stat, process.user.uid)?;
         } else if let Some(null) = own_null(root, &mut null) {
             replace(null).call("dup2")?;
         }
@@ -46,8 +46,7 @@ fn own_null<'a>(root: &Inside, opened: &'a mut Option<OwnedFd>) -> Option<&'a Ow
 }
 
 /// A program that opens `/dev/stdout` anew needs to own what is behind it. Root doesn't, and the caller's terminal stays theirs.
-fn give_to_user(stream: BorrowedFd<'_>, stat: &Stat, plan: &Plan) -> Result<()> {
-    let uid = plan.process.user.uid;
+fn give_to_user(stream: BorrowedFd<'_>, stat: &Stat, uid: u32) -> Result<()> {
     if uid == 0 || stat.st_uid == uid {
         return Ok(());
     }

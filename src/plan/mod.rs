@@ -4,6 +4,7 @@
 
 mod cgroup;
 mod devices;
+mod exec;
 pub mod mount_options;
 mod mounts;
 mod namespaces;
@@ -16,6 +17,7 @@ use std::ffi::CString;
 use std::path::PathBuf;
 
 use oci_spec::runtime::Spec;
+use serde_json::value::RawValue;
 
 use crate::bundle::Bundle;
 use crate::error::{Error, Result};
@@ -23,6 +25,7 @@ use crate::host::Host;
 
 pub use cgroup::CgroupPlan;
 pub use devices::{Device, DeviceKind, Devices};
+pub use exec::{ExecPlan, ExecRequest};
 pub use mounts::{FsOption, Mount, MountSource, ProcTarget, Propagation, inside_proc};
 pub use namespaces::{IdMap, IdMaps, Joined, Kind, Namespaces};
 pub use process::{Capabilities, Process, Rlimit, Terminal, User};
@@ -82,6 +85,8 @@ pub struct Plan {
     pub keyring: Option<CString>,
     /// How many descriptors from 3 on are inherited.
     pub preserve_fds: u32,
+    /// What of the config a later `exec` has to know.
+    pub for_exec: Box<RawValue>,
 }
 
 /// The container's root.
@@ -165,6 +170,7 @@ impl Plan {
             cgroup: CgroupPlan::new(spec, request, &namespaces, host)?,
             keyring: keyring(request)?,
             preserve_fds: request.preserve_fds,
+            for_exec: exec::record(spec, &namespaces, request)?,
             bundle: bundle.dir.clone(),
             namespaces,
             mounts,

@@ -138,6 +138,11 @@ impl Namespaces {
         self.is_new(kind) || self.joined(kind).is_some()
     }
 
+    /// The `CLONE_NEW*` bits of all that are not the caller's.
+    pub fn all_bits(&self) -> u64 {
+        self.joined.iter().fold(self.new, |bits, joined| bits | joined.kind.bit())
+    }
+
     /// The `CLONE_NEW*` bits of all new ones.
     pub fn new_bits(&self) -> u64 {
         self.new

@@ -82,6 +82,11 @@ pub struct Rlimit {
 impl Process {
     pub(super) fn new(spec: &Spec) -> Result<Self> {
         let process = spec.process().as_ref().ok_or_else(|| Error::new("is required and missing").field("process"))?;
+        Self::decide(process)
+    }
+
+    /// Decides what the spec's `process` says.
+    pub(super) fn decide(process: &oci_spec::runtime::Process) -> Result<Self> {
         Ok(Self {
             args: strings(process.args().as_deref(), "process.args")?,
             env: environment(process.env().as_deref().unwrap_or_default())?,

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 
 pub(super) fn refuse(spec: &Spec) -> Result<()> {
     if let Some(process) = spec.process() {
-        first(&process_fields(process))?;
+        refuse_process(process)?;
     }
     if let Some(linux) = spec.linux() {
         first(&linux_fields(linux))?;
@@ -15,6 +15,10 @@ pub(super) fn refuse(spec: &Spec) -> Result<()> {
         }
     }
     Ok(())
+}
+
+pub(super) fn refuse_process(process: &Process) -> Result<()> {
+    first(&process_fields(process))
 }
 
 /// Refuses the first field that is present.

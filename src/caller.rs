@@ -1,0 +1,86 @@
+//! What the caller of a command gave to it and waits for: inherited descriptors, sockets, the pid file.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use crate::error::{Annotate, Context, Error, Result};
+use crate::sync::send_fd;
+use crate::sys;
+
+/// Who takes a process's terminal, when it has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TerminalGoes {
+    /// To `--console-socket`; this process goes away.
+    ToSocket,
+    /// To this process, which stays with it.
+    Here,
+}
+
+/// Connects to `--console-socket`, by runc's rules and texts for which terminal needs which socket.
+pub(crate) fn console_socket(
+    path: Option<&Path>,
+    has_terminal: bool,
+    terminal: TerminalGoes,
+) -> Result<Option<OwnedFd>> {
+    let wanted = has_terminal && terminal == TerminalGoes::ToSocket;
+    match path {
+        None if wanted => Err(Error::new("cannot allocate tty if orlop will detach without setting console socket")
+            .field("process.terminal")),
+        Some(_) if !wanted => Err(Error::new("cannot use console socket if orlop will not detach or allocate tty")),
+        None => Ok(None),
+        Some(path) => connect(path).map(Some).doing(|| format!("--console-socket {}", path.display())),
+    }
+}
+
+/// Connects to `--pidfd-socket`.
+pub(crate) fn pidfd_socket(path: Option<&Path>) -> Result<Option<OwnedFd>> {
+    path.map(|path| connect(path).doing(|| format!("--pidfd-socket {}", path.display()))).transpose()
+}
+
+/// Sends a descriptor of the process there, with runc's word for what made it: `standard` or `setns`.
+pub(crate) fn send_pidfd(socket: Option<OwnedFd>, word: &str, pidfd: BorrowedFd<'_>) -> Result<()> {
+    socket.map_or(Ok(()), |socket| send_fd(socket.as_fd(), word.as_bytes(), pidfd)).doing(|| "--pidfd-socket")
+}
+
+fn connect(path: &Path) -> Result<OwnedFd> {
+    UnixStream::connect(path).call("connect").map(OwnedFd::from)
+}
+
+/// Whether the descriptors that `--preserve-fds` counts are there.
+pub(crate) fn check_preserved_fds(count: u32) -> Result<()> {
+    for i in 0..count {
+        let number = i32::try_from(3 + i).map_err(|_| Error::new("--preserve-fds is too large"))?;
+        sys::inherited_fd(number)
+            .call("fcntl")
+            .doing(|| format!("unable to stat preserved-fd {number} (of {count})"))
+            .hint("--preserve-fds counts from descriptor 3, and the caller has to leave them open")?;
+    }
+    Ok(())
+}
+
+/// Digits only, and there in one piece or not at all.
+pub(crate) fn write_pid_file(path: Option<&Path>, pid: i32) -> Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    let describe = || format!("--pid-file {}", path.display());
+    let name = path.file_name().ok_or_else(|| Error::new("it has no file name").doing(describe()))?;
+    let temporary = path.with_file_name([OsStr::new("."), name].join(OsStr::new("")));
+    write_new(&temporary, &pid.to_string())
+        .and_then(|()| fs::rename(&temporary, path))
+        .call("write")
+        .doing(describe)
+        .inspect_err(|_| drop(fs::remove_file(&temporary)))
+}
+
+/// A file that an earlier, killed create left is replaced, and a link that somebody put in its place is never followed.
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => (),
+    }
+    File::options().write(true).create_new(true).mode(0o644).open(path)?.write_all(text.as_bytes())
+}

@@ -1,0 +1,75 @@
+//! A process that joins a running container: the tail of the line that its init went.
+//!
+//! What the container can see is born finished. The process that the runtime made joins the container's namespaces, but a pid
+//! namespace is joined for children only: in the container's `/proc` there is nothing of it. Only when it has the container's
+//! root and directory, no descriptor of the host's, and no more privileges than the program shall have, does it make the
+//! process that becomes the program. So not even `CAP_SYS_PTRACE` in the container, before which no process can be hidden,
+//! finds anything to take in between (rule R4, CVE-2016-9962).
+
+use std::convert::Infallible;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::fs::{Mode, OFlags, open};
+
+use super::{console, identity, namespaces, program, stdio, tell_and_wait};
+use crate::error::{Context, Result};
+use crate::inside::Inside;
+use crate::plan::{ExecPlan, Kind};
+use crate::sync::{Step, Sync};
+use crate::{spawn, sys};
+
+/// What the parent opened for the process.
+#[derive(Debug)]
+pub struct Joining<'a> {
+    /// The container's init.
+    pub init: BorrowedFd<'a>,
+    /// The connected socket of `--console-socket`.
+    pub console_socket: Option<BorrowedFd<'a>>,
+}
+
+/// Runs in a process that was just born. Returns its exit status when it failed, and the parent was told why.
+pub fn run(plan: &ExecPlan, joining: &Joining<'_>, parent: &Sync) -> u8 {
+    match attach(plan, joining, parent) {
+        Ok(never) => match never {},
+        Err(error) => {
+            parent.fault(&error);
+            1
+        }
+    }
+}
+
+/// The line from the clone to the program.
+fn attach(plan: &ExecPlan, joining: &Joining<'_>, parent: &Sync) -> Result<Infallible> {
+    let &Joining { init, console_socket } = joining;
+    let process = &plan.process;
+
+    spawn::set_undumpable()?;
+    namespaces::join_all(init, plan.namespaces)?;
+    identity::become_root(plan.has(Kind::User))?;
+    let root = container_root()?;
+    let cwd = program::existing_directory(process, &root)?;
+    let terminal = console::open_streams(process, &root)?;
+    console::hand_over(terminal, console_socket, parent)?;
+    stdio::prepare(process, &root)?;
+    identity::join_keyring(plan.keyring.as_deref())?;
+    let program = program::find(process, &root, &cwd)?;
+    tell_and_wait(parent, Step::Ready, Step::Limited)?;
+
+    drop((root, cwd));
+    sys::close_all_but(3 + plan.preserve_fds, [parent.as_fd()]).call("close_range")?;
+    identity::assume(process)?;
+    if plan.has(Kind::Pid) {
+        spawn::replace(parent, 0)?;
+    }
+    rustix::process::setsid().call("setsid")?;
+    if process.terminal.is_some() {
+        console::control()?;
+    }
+    parent.tell(Step::Executing)?;
+    program.execute()
+}
+
+/// Joining a mount namespace led here.
+fn container_root() -> Result<Inside> {
+    open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).call("open").map(Inside::new)
+}
