@@ -29,6 +29,7 @@ mod pause;
 mod process;
 mod ps;
 mod rlimits;
+mod snooping;
 mod spec;
 mod state;
 mod stress;
@@ -61,6 +62,7 @@ fn cases() -> Vec<Case> {
     [
         // The longest first, so that the others fill the time beside them.
         stress::cases(),
+        snooping::cases(),
         lifecycle::cases(),
         process::cases(),
         capabilities::cases(),

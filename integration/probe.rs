@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 
 #[path = "probe/report.rs"]
 mod report;
+#[path = "probe/snoop.rs"]
+mod snoop;
 #[path = "probe/source.rs"]
 mod source;
 
@@ -63,6 +65,7 @@ fn step(args: &[String]) -> Step {
         "tty-size-on-winch" => size_on_winch(),
         "echo-line" => echo_line(),
         "hook" => hook(rest),
+        "snoop" => snoop::snoop(),
         "launch" => launch(rest),
         other => {
             eprintln!("probe: no such word: {other}");

@@ -1,11 +1,11 @@
 //! A container with everything of its own: id, bundle, state root, cgroup, directory.
 
-use std::cell::RefCell;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, waitpid};
@@ -39,7 +39,7 @@ pub(crate) struct Container {
     config: Config,
     view: View,
     /// Where the process of the last `create` or `run --detach` writes its standard output.
-    output: RefCell<PathBuf>,
+    output: Mutex<PathBuf>,
 }
 
 /// Shaping, before the first call.
@@ -59,7 +59,7 @@ impl Container {
             config["linux"]["resources"] = json!({});
         }
         let config = Config::Value(config);
-        Self { root: dir.join("state"), id, dir, config, view: View::Lane, output: RefCell::default() }
+        Self { root: dir.join("state"), id, dir, config, view: View::Lane, output: Mutex::default() }
     }
 
     /// A new one with the same state root as `other`.
@@ -276,7 +276,7 @@ impl Container {
     }
 
     fn remember(&self, output: Output) -> Output {
-        self.output.borrow_mut().clone_from(&output.stdout_file);
+        self.output.lock().expect("no holder panics").clone_from(&output.stdout_file);
         output
     }
 
@@ -338,7 +338,8 @@ impl Container {
 
     /// What the process of the last `create` or detached `run` has written so far.
     pub(crate) fn stdout(&self) -> String {
-        fs::read_to_string(&*self.output.borrow()).unwrap_or_default()
+        let file = self.output.lock().expect("no holder panics").clone();
+        fs::read_to_string(file).unwrap_or_default()
     }
 
     pub(crate) fn wait_for(&self, text: &str) -> String {
