@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::case::cases;
 use crate::support::config::drop_namespaces;
-use crate::support::container::wait_exit;
+use crate::support::container::{Adopted, wait_exit};
 use crate::support::{Call, Container, Exit, Need, Output, needs, until};
 
 cases![
@@ -327,24 +327,12 @@ fn standard_streams_are_the_callers() {
     assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("", "oops\n"));
 }
 
-/// A process that was left running. Whoever adopts it has to reap it, or the container's init can't end: `pid_namespaces(7)`.
-struct Detached(i32);
-
-impl Drop for Detached {
-    fn drop(&mut self) {
-        let pid = rustix::process::Pid::from_raw(self.0).expect("not 0");
-        // It may have ended by itself.
-        rustix::process::kill_process(pid, Signal::KILL).unwrap_or_default();
-        wait_exit(self.0);
-    }
-}
-
 /// `exec --detach OPTIONS ID /probe sleep`, and its process once that said that it is there.
-fn detached<'a>(c: &Container, options: impl IntoIterator<Item = &'a str>) -> Detached {
+fn detached<'a>(c: &Container, options: impl IntoIterator<Item = &'a str>) -> Adopted {
     let pid_file = c.dir().join("exec.pid");
     let call = exec(c, ["--detach"]).args(options).arg("--pid-file").arg(&pid_file);
     let output = call.args([c.id(), "/probe", "sleep"]).run().quiet();
-    let pid = Detached(fs::read_to_string(pid_file).expect("the pid file").parse().expect("a pid"));
+    let pid = Adopted::from_pid_file(&pid_file);
     until("the process to be there", || {
         fs::read_to_string(&output.stdout_file).ok().filter(|text| text.contains("ready"))
     });
@@ -372,7 +360,7 @@ fn detached_it_is_the_callers_child() {
 
 fn the_pid_file_has_the_pid() {
     let c = Container::sleeping();
-    let Detached(pid) = &detached(&c, []);
+    let Adopted(pid) = &detached(&c, []);
     let text = fs::read_to_string(c.dir().join("exec.pid")).expect("the pid file");
     assert_eq!(text, pid.to_string());
     let words = fs::read(format!("/proc/{pid}/cmdline")).expect("read its command line");

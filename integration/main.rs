@@ -16,6 +16,7 @@ mod documents;
 mod engines;
 mod errors_log;
 mod exec;
+mod exec_terminal;
 mod features;
 mod gate;
 mod hooks;
@@ -79,6 +80,7 @@ fn cases() -> Vec<Case> {
         list::cases(),
         kill::cases(),
         exec::cases(),
+        exec_terminal::cases(),
         ps::cases(),
         pause::cases(),
         delete::cases(),

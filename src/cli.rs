@@ -232,6 +232,7 @@ fn create_options_for(
         bundle: absolute(set(creation.bundle).unwrap_or_else(|| ".".into()))?,
         pid_file: set(creation.pid_file).map(absolute).transpose()?,
         console_socket: set(creation.console_socket).map(absolute).transpose()?,
+        pidfd_socket: set(creation.pidfd_socket).map(absolute).transpose()?,
         no_pivot: creation.no_pivot,
         no_new_keyring: creation.no_new_keyring,
         preserve_fds: creation.preserve_fds,

@@ -32,6 +32,8 @@ pub struct Options {
     pub pid_file: Option<PathBuf>,
     /// The socket that gets the terminal.
     pub console_socket: Option<PathBuf>,
+    /// The socket that gets a pidfd of the init.
+    pub pidfd_socket: Option<PathBuf>,
     /// Chroot instead of `pivot_root`.
     pub no_pivot: bool,
     /// Keep the caller's session keyring.
@@ -70,13 +72,14 @@ pub(crate) fn container(options: &Options, terminal: TerminalGoes) -> Result<Cre
     let plan = Plan::new(&bundle, &options.request(), &Host::probe())?;
     let wants_terminal = plan.process.terminal.is_some();
     let console_socket = caller::console_socket(options.console_socket.as_deref(), wants_terminal, terminal)?;
+    let pidfd_socket = caller::pidfd_socket(options.pidfd_socket.as_deref())?;
     caller::check_preserved_fds(options.preserve_fds)?;
     let sources = sources(&plan)?;
     // Hooks run in the bundle's directory, as with runc.
     chdir(&plan.bundle).call("chdir")?;
     let claim = Claim::new(&options.root, &plan.id)?;
     let inherited = Inherited { sources, gate: gate::make(claim.dir())?, console_socket };
-    let (record, init, terminal) = from_plan(&plan, options, terminal, &claim, inherited)
+    let (record, init, terminal) = from_plan(&plan, options, terminal, &claim, inherited, pidfd_socket)
         .inspect_err(|_| hooks::run_all(&plan.hooks.poststop, reading(&this(&plan, Status::Stopped, 0))))?;
     Ok(Created { state: claim.keep()?, record, init, terminal })
 }
@@ -88,6 +91,7 @@ fn from_plan(
     terminal: TerminalGoes,
     claim: &Claim,
     inherited: Inherited,
+    pidfd_socket: Option<OwnedFd>,
 ) -> Result<(Record, OwnedFd, Option<OwnedFd>)> {
     claim.announce_cgroup(&plan.cgroup.dir())?;
     let cgroup = NewCgroup::create(&plan.cgroup)?;
@@ -98,6 +102,7 @@ fn from_plan(
     cgroup.as_ref().map_or(Ok(()), |cgroup| cgroup.restrict_devices(&plan.cgroup))?;
     let main = converse(plan, &mut child, terminal).map_err(|error| with_oom(cgroup.as_ref(), error))?;
     child.limit(&plan.process.rlimits)?;
+    caller::send_pidfd(pidfd_socket, "standard", child.pidfd())?;
 
     let record = claim.save(plan, child.pid, cgroup.as_ref())?;
     caller::write_pid_file(options.pid_file.as_deref(), child.raw_pid())?;

@@ -89,5 +89,12 @@ fn kill_init(init: &OwnedFd) -> Result<()> {
         Ok(()) | Err(Errno::SRCH) => (),
         Err(errno) => return Err(Error::call("pidfd_send_signal", errno)),
     }
-    if wait_gone(init.as_fd(), Some(DEADLINE))? { Ok(()) } else { Err(Error::new("container init still running")) }
+    if wait_gone(init.as_fd(), Some(DEADLINE))? { Ok(()) } else { Err(still_running()) }
+}
+
+/// An init can't end before all processes of its pid namespace are reaped, also those that `exec` left to somebody else:
+/// `pid_namespaces(7)`.
+fn still_running() -> Error {
+    Error::new("container init still running")
+        .hint("a process that joined it may have ended, and whoever started that has not waited for it")
 }

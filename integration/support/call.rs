@@ -126,6 +126,13 @@ impl Call {
         self.start()
     }
 
+    /// Starts it with its standard output going there, and standard error in a file.
+    pub(crate) fn spawn_into(mut self, output: OwnedFd) -> Running {
+        let error = File::create(self.files.with_extension("err")).expect("create an output file");
+        self.command.stdout(output).stderr(error);
+        self.start()
+    }
+
     /// Starts it with all three standard streams on a terminal.
     pub(crate) fn spawn_on(mut self, terminal: &OwnedFd) -> Running {
         let end = || Stdio::from(terminal.try_clone().expect("duplicate the terminal"));

@@ -416,6 +416,28 @@ fn wait_dead(pid: i32) {
     assert!(readable(pidfd.as_fd(), DEADLINE), "process {pid} lives on");
 }
 
+/// A process that a detached `exec` left to this one. Whoever adopts it has to reap it, or the container's init can't end, as
+/// `pid_namespaces(7)` says: dropping it kills and reaps.
+pub(crate) struct Adopted(pub(crate) i32);
+
+impl Adopted {
+    /// The one that a pid file names.
+    pub(crate) fn from_pid_file(path: &Path) -> Self {
+        Self(fs::read_to_string(path).expect("read the pid file").parse().expect("a pid"))
+    }
+}
+
+impl Drop for Adopted {
+    fn drop(&mut self) {
+        let pid = Pid::from_raw(self.0).expect("a pid isn't 0");
+        // It may have ended by itself.
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap_or_default();
+        if !std::thread::panicking() {
+            wait_exit(self.0);
+        }
+    }
+}
+
 impl Drop for Container {
     fn drop(&mut self) {
         let failing = std::thread::panicking();

@@ -83,7 +83,7 @@ impl Pty {
     }
 }
 
-/// The socket that `--console-socket` names.
+/// The socket that `--console-socket` or `--pidfd-socket` names.
 pub(crate) struct ConsoleSocket {
     listener: UnixListener,
     path: PathBuf,
@@ -99,8 +99,14 @@ impl ConsoleSocket {
         &self.path
     }
 
-    /// The one descriptor that arrives, and the text that came with it.
+    /// The one terminal that arrives, and the text that came with it.
     pub(crate) fn receive(&self) -> (Pty, String) {
+        let (master, text) = self.receive_fd();
+        (Pty::from_master(master), text)
+    }
+
+    /// The one descriptor that arrives, whatever it is of, and the text that came with it.
+    pub(crate) fn receive_fd(&self) -> (OwnedFd, String) {
         assert!(readable(self.listener.as_fd(), DEADLINE), "nobody connected to the console socket");
         let (stream, _) = self.listener.accept().expect("accept");
         assert!(readable(stream.as_fd(), DEADLINE), "nothing was sent to the console socket");
@@ -114,7 +120,7 @@ impl ConsoleSocket {
             _ => None,
         });
         let descriptors: Vec<OwnedFd> = rights.flatten().collect();
-        let [master] = <[OwnedFd; 1]>::try_from(descriptors).expect("exactly one descriptor");
-        (Pty::from_master(master), String::from_utf8_lossy(&payload[..received.bytes]).into_owned())
+        let [one] = <[OwnedFd; 1]>::try_from(descriptors).expect("exactly one descriptor");
+        (one, String::from_utf8_lossy(&payload[..received.bytes]).into_owned())
     }
 }

@@ -171,6 +171,9 @@ pub(super) struct Creation {
     /// a socket that receives the terminal of the container
     #[arg(long, value_name = "SOCKET")]
     pub(super) console_socket: Option<OsString>,
+    /// a socket that receives a descriptor of the first process
+    #[arg(long, value_name = "SOCKET")]
+    pub(super) pidfd_socket: Option<OsString>,
     /// a file to write the process id into
     #[arg(long, value_name = "FILE")]
     pub(super) pid_file: Option<OsString>,
