@@ -3,7 +3,7 @@
 # Where rustup puts cargo, for a shell that was opened before it did.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo build check unit integration test bench deny install
+.PHONY: help setup demo build check unit integration test bench deny man install
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -35,6 +35,9 @@ bench: setup root ## time and memory beside the other runtimes on this machine
 deny: ## licences, sources and duplicates of the crates, against deny.toml
 	command -v cargo-deny > /dev/null || cargo install --locked cargo-deny
 	cargo deny check bans licenses sources
+
+man: setup ## manual pages, in target/man
+	cargo run -q --example manual -- target/man
 
 install: build ## copy the binary to /usr/local/sbin
 	install -m 0755 target/*-linux-*/release/orlop /usr/local/sbin/orlop

@@ -17,6 +17,7 @@ cases![
     a_created_container_can_be_killed,
     all_is_taken,
     all_on_a_stopped_container_succeeds,
+    all_reaches_every_process,
     kill_ends_all_without_a_pid_namespace,
     other_signals_reach_init_alone,
     a_frozen_container_can_be_killed,
@@ -130,6 +131,34 @@ fn all_on_a_stopped_container_succeeds() {
     c.start().ok();
     c.wait_dead();
     c.call("kill").args(["--all", c.id(), "9"]).run().quiet();
+}
+
+fn all_reaches_every_process() {
+    needs(Need::Not("runc", "newer releases ignore the flag"));
+    let c = Container::new()
+        .args(["sequence", "spawn", "3", "sleep", "--", "ignore-term"])
+        .edit(|config| drop_namespaces(config, &["pid"]))
+        .up();
+    crate::support::until("all to be there", || (processes(&c) == 4).then_some(()));
+    c.call("kill").args([c.id(), "TERM"]).run().quiet();
+    c.wait_for("SIGTERM");
+    assert_eq!(processes(&c), 4);
+    // The children end of it, when they get it.
+    c.call("kill").args(["--all", c.id(), "TERM"]).run().quiet();
+    crate::support::until("the children to end", || (living(&c) == 1).then_some(()));
+    c.call("kill").args(["-a", c.id(), "KILL"]).run().quiet();
+    assert_eq!(c.wait_exit(), Exit::Signal(9));
+}
+
+/// Those that are no zombies, which a program that reaps nobody leaves.
+fn living(c: &Container) -> usize {
+    let pids = std::fs::read_to_string(c.cgroup_dir().join("cgroup.procs")).expect("read its processes");
+    let states = pids.lines().filter_map(|pid| crate::support::leftovers::stat(pid.parse().ok()?));
+    states.filter(|(state, _)| !matches!(state, 'Z' | 'X')).count()
+}
+
+fn processes(c: &Container) -> usize {
+    std::fs::read_to_string(c.cgroup_dir().join("cgroup.procs")).expect("read its processes").lines().count()
 }
 
 fn kill_ends_all_without_a_pid_namespace() {

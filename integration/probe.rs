@@ -4,7 +4,6 @@
 //! the first that fails. Words that wait print `ready` first. What can't be known (no /proc, say) is `null`.
 #![allow(missing_docs)]
 
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
@@ -60,8 +59,7 @@ fn step(args: &[String]) -> Step {
         "try-mknod" => print(&outcome(make_char_device(&rest[0], &rest[1], &rest[2]))),
         "sleep" => sleep(),
         "ignore-term" => ignore_signals(),
-        "snoop" => snoop(),
-        "spawn" => spawn(rest[0].parse().unwrap_or(1)),
+        "spawn" => spawn(rest[0].parse().unwrap_or(1), rest.get(1).map_or("ignore-term", String::as_str)),
         "tty-size-on-winch" => size_on_winch(),
         "echo-line" => echo_line(),
         "hook" => hook(rest),
@@ -195,41 +193,10 @@ fn echo_line() -> Step {
     print(&format!("got {}", line.trim_end()))
 }
 
-/// Looks at every other process that it can see, and says once what each link of theirs leads to, until it is killed.
-fn snoop() -> Step {
-    let own = std::process::id().to_string();
-    let mut known = BTreeSet::new();
-    print("ready")?;
-    loop {
-        for entry in std::fs::read_dir("/proc")?.flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if name == own || !name.bytes().all(|byte| byte.is_ascii_digit()) {
-                continue;
-            }
-            for link in links_of(&entry.path()) {
-                if known.insert(link.clone()) {
-                    print(&link)?;
-                }
-            }
-        }
-    }
-}
-
-/// `cwd /`, `fd/3 socket:[1]`, as far as they can be read.
-fn links_of(process: &Path) -> Vec<String> {
-    let open = std::fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
-    let names = ["exe", "cwd", "root"].map(String::from).into_iter();
-    let names = names.chain(open.map(|entry| format!("fd/{}", entry.file_name().to_string_lossy())));
-    let read = |name: String| {
-        std::fs::read_link(process.join(&name)).ok().map(|target| format!("{name} {}", target.display()))
-    };
-    names.filter_map(read).collect()
-}
-
-/// Leaves that many sleeping children behind.
-fn spawn(count: u32) -> Step {
+/// Leaves that many children behind that are at this word.
+fn spawn(count: u32, word: &str) -> Step {
     for _ in 0..count {
-        Command::new("/proc/self/exe").arg("ignore-term").stdout(std::process::Stdio::null()).spawn()?;
+        Command::new("/proc/self/exe").arg(word).stdout(std::process::Stdio::null()).spawn()?;
     }
     Ok(0)
 }

@@ -11,6 +11,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
 
 use clap::Parser;
+use clap_complete::Shell;
 
 use self::argv::Argv;
 use self::complaint::{help, misread, refuse};
@@ -47,6 +48,7 @@ pub enum Command {
     Pause { id: String },
     Resume { id: String },
     Spec { bundle: PathBuf, rootless: bool },
+    Completion { script: String },
     Features,
 }
 
@@ -83,6 +85,12 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, Sto
 /// What `--version` prints. Docker splits the first line at the word "version".
 pub fn version() -> String {
     format!("orlop version {}\ncommit: {}\nspec: {}\n", features::VERSION, features::COMMIT, OCI_VERSION)
+}
+
+/// The definitions of all commands and flags, for what is made of them: completions, and the manual pages of `tools/manual.rs`.
+#[doc(hidden)]
+pub fn definitions() -> clap::Command {
+    <Line as clap::CommandFactory>::command()
 }
 
 /// Why words make no command.
@@ -142,6 +150,7 @@ fn settle_command(global: &Global, root: &Path, words: Words) -> Result<Command,
             names.none("spec")?;
             Command::Spec { bundle: absolute(set(bundle).unwrap_or_else(|| ".".into()))?, rootless }
         }
+        Words::Completion(names) => Command::Completion { script: completion(&names.one("completion")?)? },
         Words::Features(names) => {
             names.none("features")?;
             Command::Features
@@ -238,6 +247,18 @@ fn create_options_for(
         preserve_fds: creation.preserve_fds,
         systemd_cgroup: global.systemd_cgroup()?,
     })
+}
+
+fn completion(shell: &str) -> Result<String> {
+    let shell = match shell {
+        "bash" => Shell::Bash,
+        "zsh" => Shell::Zsh,
+        "fish" => Shell::Fish,
+        other => return Err(Error::new(format!("unknown shell {other:?}: bash, zsh and fish are known"))),
+    };
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut definitions(), "orlop", &mut script);
+    String::from_utf8(script).map_err(|error| Error::new(error.to_string()))
 }
 
 fn exec_options(root: &Path, execution: Execution) -> Result<exec::Options, Wrong> {
@@ -594,6 +615,26 @@ mod tests {
             assert_eq!(answer(line), version());
         }
         assert!(version().starts_with("orlop version 0.") && version().ends_with("\nspec: 1.3.0\n"));
+    }
+
+    #[test]
+    fn completions_know_the_commands_and_their_flags() {
+        for (shell, flag) in [("bash", "--ignore-paused"), ("zsh", "--ignore-paused"), ("fish", "ignore-paused")] {
+            let Command::Completion { script } = command(&format!("completion {shell}")) else { panic!("{shell}") };
+            assert!(script.contains(flag) && script.contains("resume"), "{shell}");
+        }
+        assert_eq!(refusal("completion tcsh").message, "unknown shell \"tcsh\": bash, zsh and fish are known");
+    }
+
+    #[test]
+    fn each_commands_help_fits_a_screen_and_has_an_example() {
+        for command in definitions().get_subcommands() {
+            let text = answer(&format!("{} --help", command.get_name()));
+            let lines = text.lines().count();
+            assert!(lines <= 48 && text.lines().all(|line| line.len() <= 120), "{}: {lines} lines", command.get_name());
+            let example = text.lines().last().unwrap_or_default();
+            assert!(example.contains(&format!(":  orlop {}", command.get_name())), "{example}");
+        }
     }
 
     #[test]

@@ -1,15 +1,17 @@
 //! `orlop kill`: a signal for the container's init, or for all of it.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
-use crate::state::{State, Status};
+use crate::state::State;
 use crate::sys;
 
-/// Sends `signal`, a number or a name, to a container.
+/// Sends `signal`, a number or a name, to a container's init, or with `all` to every process of the container.
+///
+/// SIGKILL is for all of a container that has no pid namespace of its own: what its init started doesn't die with it there.
 ///
 /// # Errors
 /// `container not running`, unless `all`: of nothing, all have got the signal.
@@ -17,30 +19,31 @@ pub fn kill(root: &Path, id: &str, signal: &str, all: bool) -> Result<()> {
     let signal = parse(signal)?;
     let state = State::open(root, id)?;
     let record = state.load()?;
-    let init = match state.status(record.as_ref())? {
-        (Status::Created | Status::Running | Status::Paused, Some(init)) => init,
-        _ if all => return kill_rest(&state, signal),
-        _ => return Err(Error::new("container not running")),
-    };
-    let own_pid_namespace = record.is_some_and(|record| record.own_pid_namespace);
-    if signal == libc::SIGKILL && (all || !own_pid_namespace) {
-        // Without a pid namespace of its own, what the init started doesn't die with it.
-        kill_rest(&state, signal)?;
+    let (_, init) = state.status(record.as_ref())?;
+    if init.is_none() && !all {
+        return Err(not_running());
     }
+    let own_pid_namespace = record.is_some_and(|record| record.own_pid_namespace);
+    let for_all = all || (signal == libc::SIGKILL && !own_pid_namespace);
+    match (for_all.then(|| state.own_cgroup()).transpose()?.flatten(), init) {
+        (Some(cgroup), _) if signal == libc::SIGKILL => cgroup.kill(),
+        (Some(cgroup), _) => cgroup.signal(signal),
+        (None, Some(init)) => signal_init(&init, signal, all),
+        (None, None) => Ok(()),
+    }
+}
+
+fn signal_init(init: &OwnedFd, signal: i32, all: bool) -> Result<()> {
     match sys::pidfd_send_signal(init.as_fd(), signal) {
         Ok(()) => Ok(()),
         Err(Errno::SRCH) if all => Ok(()),
-        Err(Errno::SRCH) => Err(Error::new("container not running")),
+        Err(Errno::SRCH) => Err(not_running()),
         Err(errno) => Err(Error::call("pidfd_send_signal", errno)),
     }
 }
 
-/// What is left in the cgroup that was made for this container.
-fn kill_rest(state: &State, signal: i32) -> Result<()> {
-    match state.own_cgroup()? {
-        Some(cgroup) if signal == libc::SIGKILL => cgroup.kill(),
-        _ => Ok(()),
-    }
+fn not_running() -> Error {
+    Error::new("container not running")
 }
 
 /// A signal's number from a number or a name, with or without `SIG`, in any case; real-time signals as `RTMIN+1` too.

@@ -46,6 +46,7 @@ fn execute(invocation: &Invocation) -> Result<u8> {
         Command::Resume { id } => pause::resume(root, id)?,
         Command::List { format, quiet } => print(&list::list(root, *format, *quiet, invocation.explicit_root)?)?,
         Command::Spec { bundle, rootless } => spec::spec(bundle, *rootless)?,
+        Command::Completion { script } => print(script)?,
         Command::Features => print(&features::features()?)?,
     }
     Ok(0)

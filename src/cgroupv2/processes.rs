@@ -1,13 +1,19 @@
 //! Who is in a cgroup, and the cgroups below it.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::collections::HashSet;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path};
 
 use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::{Cgroup, DIRECTORY, read_at};
 use crate::error::{Annotate, Context, Error, Result};
+use crate::sys;
+
+/// How often a container is looked through for processes that were started while it was being signalled.
+const ROUNDS: u32 = 100;
 
 impl Cgroup {
     /// The pids of all processes in it and in the cgroups below it, sorted, as this process's pid namespace has them.
@@ -17,6 +23,29 @@ impl Cgroup {
         pids.sort_unstable();
         pids.dedup();
         Ok(pids)
+    }
+
+    /// Sends a signal to every process in it and in the cgroups below it, also to those that are started meanwhile by one that
+    /// hasn't got it yet.
+    pub fn signal(&self, signal: i32) -> Result<()> {
+        let mut reached = HashSet::new();
+        for _ in 0..ROUNDS {
+            let new: Vec<_> = self.pids()?.into_iter().filter(|pid| !reached.contains(pid)).collect();
+            if new.is_empty() {
+                break;
+            }
+            let opened: Vec<_> = new.iter().filter_map(|pid| Some((*pid, open_process(*pid)?))).collect();
+            // A pid that is still listed belongs to the process that was opened, or to another one in here.
+            let listed = self.pids()?;
+            for (pid, process) in opened.iter().filter(|(pid, _)| listed.binary_search(pid).is_ok()) {
+                match sys::pidfd_send_signal(process.as_fd(), signal) {
+                    Ok(()) | Err(Errno::SRCH) => (),
+                    Err(errno) => return Err(Error::call("pidfd_send_signal", errno).doing(format!("process {pid}"))),
+                }
+            }
+            reached.extend(new);
+        }
+        Ok(())
     }
 
     /// The cgroup at `path` below this one.
@@ -34,6 +63,11 @@ impl Cgroup {
         let path = self.path.join(relative);
         Ok(Self { dir: dir.doing(|| format!("cgroup {}", path.display()))?, path })
     }
+}
+
+/// `None` for one that has gone since it was listed.
+fn open_process(pid: i32) -> Option<OwnedFd> {
+    pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()
 }
 
 fn collect(dir: BorrowedFd<'_>, pids: &mut Vec<i32>) -> Result<(), Errno> {

@@ -62,16 +62,25 @@ pub(super) struct Global {
 #[command(defer = true)]
 pub(super) enum Words {
     /// create a container
-    #[command(override_usage = "orlop create [OPTIONS] <container-id>")]
+    #[command(
+        override_usage = "orlop create [OPTIONS] <container-id>",
+        after_help = "To have it wait for its start:  orlop create --bundle path/to/bundle web"
+    )]
     Create(Creation),
     /// start the program of a created container
-    #[command(override_usage = "orlop start <container-id>")]
+    #[command(
+        override_usage = "orlop start <container-id>",
+        after_help = "The program of a created container:  orlop start web"
+    )]
     Start(Names),
     /// print the state of a container
-    #[command(override_usage = "orlop state <container-id>")]
+    #[command(override_usage = "orlop state <container-id>", after_help = "As JSON:  orlop state web")]
     State(Names),
     /// send a signal (default: SIGTERM) to the container's first process
-    #[command(override_usage = "orlop kill <container-id> [signal]")]
+    #[command(
+        override_usage = "orlop kill <container-id> [signal]",
+        after_help = "By name or number:  orlop kill web HUP"
+    )]
     Kill {
         #[arg(long, short, hide = true)]
         all: bool,
@@ -79,7 +88,10 @@ pub(super) enum Words {
         names: Names,
     },
     /// delete what a container holds
-    #[command(override_usage = "orlop delete [OPTIONS] <container-id>")]
+    #[command(
+        override_usage = "orlop delete [OPTIONS] <container-id>",
+        after_help = "Whatever state it is in:  orlop delete --force web"
+    )]
     Delete {
         /// kill the container if it still runs; do not mind if there is none
         #[arg(long, short)]
@@ -88,7 +100,10 @@ pub(super) enum Words {
         names: Names,
     },
     /// create and start a container, and wait for its end
-    #[command(override_usage = "orlop run [OPTIONS] <container-id>\n       orlop run [OPTIONS] <path/to/bundle/>")]
+    #[command(
+        override_usage = "orlop run [OPTIONS] <container-id>\n       orlop run [OPTIONS] <path/to/bundle/>",
+        after_help = "A bundle, with an id made up:  orlop run path/to/bundle/"
+    )]
     Run {
         #[command(flatten)]
         creation: Creation,
@@ -121,13 +136,13 @@ pub(super) enum Words {
         names: Names,
     },
     /// stop all processes of a container where they stand
-    #[command(override_usage = "orlop pause <container-id>")]
+    #[command(override_usage = "orlop pause <container-id>", after_help = "Until it is resumed:  orlop pause web")]
     Pause(Names),
     /// let the processes of a paused container go on
-    #[command(override_usage = "orlop resume <container-id>")]
+    #[command(override_usage = "orlop resume <container-id>", after_help = "After a pause:  orlop resume web")]
     Resume(Names),
     /// list the containers of the given root
-    #[command(override_usage = "orlop list [OPTIONS]")]
+    #[command(override_usage = "orlop list [OPTIONS]", after_help = "Only the ids:  orlop list --quiet")]
     List {
         /// table (default) or json
         #[arg(long, short)]
@@ -139,7 +154,10 @@ pub(super) enum Words {
         names: Names,
     },
     /// write a config.json to start from
-    #[command(override_usage = "orlop spec [OPTIONS]")]
+    #[command(
+        override_usage = "orlop spec [OPTIONS]",
+        after_help = "Into a directory with a root file system in rootfs/:  orlop spec --bundle path/to/bundle"
+    )]
     Spec {
         /// the directory to write it into [default: the current directory]
         #[arg(long, short, value_name = "DIR")]
@@ -150,8 +168,14 @@ pub(super) enum Words {
         #[command(flatten)]
         names: Names,
     },
+    /// print a shell's completions: bash, zsh or fish
+    #[command(
+        override_usage = "orlop completion <shell>",
+        after_help = "For bash:  orlop completion bash > /etc/bash_completion.d/orlop"
+    )]
+    Completion(Names),
     /// show what this runtime can do, as JSON
-    #[command(override_usage = "orlop features")]
+    #[command(override_usage = "orlop features", after_help = "For engines:  orlop features")]
     Features(Names),
 }
 
