@@ -35,6 +35,7 @@ mod spec;
 mod state;
 mod stress;
 mod support;
+mod systemd;
 mod terminal;
 
 use std::process::ExitCode;
@@ -74,6 +75,7 @@ fn cases() -> Vec<Case> {
         masked::cases(),
         hooks::cases(),
         terminal::cases(),
+        systemd::cases(),
         cgroup::cases(),
         gate::cases(),
         state::cases(),

@@ -64,6 +64,7 @@ fn step(args: &[String]) -> Step {
         "echo-line" => echo_line(),
         "hook" => hook(rest),
         "snoop" => snoop::snoop(),
+        "notify" => notify(rest),
         "launch" => launch(rest),
         other => {
             eprintln!("probe: no such word: {other}");
@@ -193,6 +194,16 @@ fn echo_line() -> Step {
     print(&format!("got {}", line.trim_end()))
 }
 
+/// Says each of the texts to the socket that `NOTIFY_SOCKET` names.
+fn notify(texts: &[String]) -> Step {
+    let socket = std::os::unix::net::UnixDatagram::unbound()?;
+    socket.connect(std::env::var_os("NOTIFY_SOCKET").unwrap_or_default())?;
+    for text in texts {
+        socket.send(text.as_bytes())?;
+    }
+    Ok(0)
+}
+
 /// Leaves that many children behind that are at this word.
 fn spawn(count: u32, word: &str) -> Step {
     for _ in 0..count {
@@ -229,13 +240,15 @@ fn hook(args: &[String]) -> Step {
     Ok(option("--exit").map_or(0, |code| code.parse().unwrap_or(124)))
 }
 
-/// `launch [--fd N=PATH]… [--session] [--umask OCTAL] [--uid N] [--groups N,N] [--inheritable CAP] -- PROGRAM ARGS…`: becomes
-/// PROGRAM with that changed. PATH is opened read-only and stays open over the execve under exactly that number.
+/// `launch [--fd N=PATH]… [--session] [--umask OCTAL] [--uid N] [--groups N,N] [--inheritable CAP] [--activated] -- PROGRAM ARGS…`:
+/// becomes PROGRAM with that changed, with --activated also with its pid in `LISTEN_PID`. PATH is opened read-only and stays
+/// open over the execve under exactly that number.
 fn launch(args: &[String]) -> Step {
     let mut words = args.iter();
     let mut kept: Vec<OwnedFd> = Vec::new();
     let mut umask = None;
     let mut uid = None;
+    let mut activated = false;
     while let Some(word) = words.next().filter(|word| *word != "--") {
         let mut value = || words.next().map(String::as_str).unwrap_or_default();
         match word.as_str() {
@@ -250,6 +263,7 @@ fn launch(args: &[String]) -> Step {
                 let capability = value().parse::<caps::Capability>().map_err(std::io::Error::other)?;
                 caps::raise(None, caps::CapSet::Inheritable, capability).map_err(std::io::Error::other)?;
             }
+            "--activated" => activated = true,
             "--session" => {
                 rustix::process::setsid()?;
                 rustix::process::ioctl_tiocsctty(std::io::stdin())?;
@@ -265,6 +279,9 @@ fn launch(args: &[String]) -> Step {
     command.args(&program[1..]);
     if let Some(uid) = uid {
         command.uid(uid).gid(uid);
+    }
+    if activated {
+        command.env("LISTEN_PID", std::process::id().to_string());
     }
     Err(command.exec())
 }

@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use crate::error::{Annotate, Context, Error, Result};
+use crate::plan::ListenFds;
 use crate::sync::send_fd;
 use crate::sys;
 
@@ -51,14 +52,22 @@ fn connect(path: &Path) -> Result<OwnedFd> {
     UnixStream::connect(path).call("connect").map(OwnedFd::from)
 }
 
-/// Whether the descriptors that `--preserve-fds` counts are there.
+/// The sockets that systemd's socket activation, or who speaks as it does, left to this process: `sd_listen_fds(3)`.
+pub(crate) fn listen_fds() -> Option<ListenFds> {
+    let value = |name| std::env::var(name).ok();
+    let is_for_us = value("LISTEN_PID")?.parse() == Ok(rustix::process::getpid().as_raw_nonzero().get());
+    let count = value("LISTEN_FDS")?.parse().ok().filter(|count| *count > 0)?;
+    is_for_us.then(|| ListenFds { count, names: value("LISTEN_FDNAMES") })
+}
+
+/// Whether the descriptors that `LISTEN_FDS` and `--preserve-fds` count are there.
 pub(crate) fn check_preserved_fds(count: u32) -> Result<()> {
     for i in 0..count {
         let number = i32::try_from(3 + i).map_err(|_| Error::new("--preserve-fds is too large"))?;
         sys::inherited_fd(number)
             .call("fcntl")
             .doing(|| format!("unable to stat preserved-fd {number} (of {count})"))
-            .hint("--preserve-fds counts from descriptor 3, and the caller has to leave them open")?;
+            .hint("LISTEN_FDS and --preserve-fds count from descriptor 3, and the caller has to leave them open")?;
     }
     Ok(())
 }

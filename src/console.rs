@@ -11,6 +11,7 @@ use rustix::stdio::{stdin, stdout};
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 
 use crate::error::{Context, Error, Result};
+use crate::notify::Notify;
 use crate::sys;
 
 /// Signals that mean this process and not the container.
@@ -24,6 +25,7 @@ const CHUNK: usize = 4096;
 pub(crate) struct Foreground {
     signals: SignalFd,
     relay: Option<Relay>,
+    notify: Option<Notify>,
 }
 
 impl Foreground {
@@ -35,7 +37,7 @@ impl Foreground {
         }
         mask.thread_swap_mask(SigmaskHow::SIG_SETMASK).call("sigprocmask")?;
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).call("signalfd")?;
-        Ok(Self { signals, relay: None })
+        Ok(Self { signals, relay: None, notify: None })
     }
 
     /// Takes over the container's terminal, before its program may look at it.
@@ -44,11 +46,17 @@ impl Foreground {
         Ok(())
     }
 
+    /// Tells the caller when the program says that it is ready.
+    pub(crate) fn listen(&mut self, notify: Option<Notify>) {
+        self.notify = notify;
+    }
+
     /// Passes signals and, with a terminal, everything typed and printed, until the container's init is gone.
     pub(crate) fn stay_with(&mut self, init: &OwnedFd) -> Result<()> {
         loop {
             let mut fds = vec![PollFd::new(init, PollFlags::IN), PollFd::new(&self.signals, PollFlags::IN)];
             let ends = self.relay.as_ref().map(|relay| relay.interests(&mut fds)).unwrap_or_default();
+            fds.extend(self.notify.as_ref().map(|notify| PollFd::new(notify, PollFlags::IN)));
             match poll(&mut fds, None) {
                 Ok(_) => (),
                 Err(Errno::INTR) => continue,
@@ -57,6 +65,11 @@ impl Foreground {
             let ready: Vec<PollFlags> = fds.iter().map(PollFd::revents).collect();
             if !ready[1].is_empty() {
                 self.pass_signals(init.as_fd())?;
+            }
+            // The program is a child of this one, which is what the caller watches, and stays as long.
+            let said = self.notify.as_ref().filter(|_| ready.last().is_some_and(|flags| !flags.is_empty()));
+            if said.map_or(Ok(false), |notify| notify.pass_on(std::process::id().cast_signed()))? {
+                self.notify = None;
             }
             if let Some(relay) = &mut self.relay {
                 ends.iter().zip(&ready[2..]).try_for_each(|(end, flags)| relay.move_bytes(*end, *flags))?;

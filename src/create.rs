@@ -17,7 +17,7 @@ use crate::sources::Sources;
 use crate::spawn::{self, Child};
 use crate::state::{self, Claim, Record, State, Status};
 use crate::sync::Step;
-use crate::{gate, hooks, sys};
+use crate::{gate, hooks, notify, sys};
 
 /// What the command line of `create` asks for.
 #[derive(Debug, Clone, Default)]
@@ -67,17 +67,21 @@ pub fn create(options: &Options) -> Result<()> {
 
 /// From the bundle to the container. Everything that can be refused is refused before anything is made.
 pub(crate) fn container(options: &Options, terminal: TerminalGoes) -> Result<Created> {
-    sys::cloexec_from(3 + options.preserve_fds).call("close_range")?;
+    let request = options.request();
+    sys::cloexec_from(request.inherited_fds().saturating_add(3)).call("close_range")?;
     let bundle = Bundle::open(&options.bundle)?;
-    let plan = Plan::new(&bundle, &options.request(), &Host::probe())?;
+    let plan = Plan::new(&bundle, &request, &Host::probe())?;
     let wants_terminal = plan.process.terminal.is_some();
     let console_socket = caller::console_socket(options.console_socket.as_deref(), wants_terminal, terminal)?;
     let pidfd_socket = caller::pidfd_socket(options.pidfd_socket.as_deref())?;
-    caller::check_preserved_fds(options.preserve_fds)?;
-    let sources = sources(&plan)?;
+    caller::check_preserved_fds(plan.preserve_fds)?;
     // Hooks run in the bundle's directory, as with runc.
     chdir(&plan.bundle).call("chdir")?;
     let claim = Claim::new(&options.root, &plan.id)?;
+    if request.notify.is_some() {
+        notify::make_dir(claim.dir())?;
+    }
+    let sources = sources(&plan)?;
     let inherited = Inherited { sources, gate: gate::make(claim.dir())?, console_socket };
     let (record, init, terminal) = from_plan(&plan, options, terminal, &claim, inherited, pidfd_socket)
         .inspect_err(|_| hooks::run_all(&plan.hooks.poststop, reading(&this(&plan, Status::Stopped, 0))))?;
@@ -165,6 +169,8 @@ impl Options {
             no_pivot: self.no_pivot,
             no_new_keyring: self.no_new_keyring,
             preserve_fds: self.preserve_fds,
+            listen: caller::listen_fds(),
+            notify: notify::is_asked_for().then(|| notify::dir(&self.root, &self.id)),
             systemd_cgroup: self.systemd_cgroup,
         }
     }

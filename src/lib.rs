@@ -22,6 +22,7 @@ mod inside;
 pub mod kill;
 pub mod list;
 pub mod log;
+mod notify;
 pub mod own_binary;
 pub mod pause;
 pub mod plan;

@@ -9,8 +9,9 @@ use crate::console::Foreground;
 use crate::create::{self, Created};
 use crate::delete::delete;
 use crate::error::{Error, Result};
+use crate::notify::Notify;
 use crate::spawn::exit_code;
-use crate::start::open_gate;
+use crate::start::{open_gate, open_gate_and_wait_ready};
 
 /// What the command line of `run` asks for.
 #[derive(Debug, Clone, Default)]
@@ -50,6 +51,7 @@ pub fn run(options: &Options) -> Result<u8> {
 /// From the gate to the exit code.
 fn see_through(foreground: &mut Foreground, created: &mut Created) -> Result<u8> {
     foreground.attach(created.terminal.take())?;
+    foreground.listen(Notify::begin(&created.state)?);
     open_gate(&created.state, &created.record, &created.init)?;
     foreground.stay_with(&created.init)?;
     exit_code(created.init.as_fd())
@@ -57,7 +59,7 @@ fn see_through(foreground: &mut Foreground, created: &mut Created) -> Result<u8>
 
 fn run_detached(options: &create::Options) -> Result<()> {
     let Created { state, record, init, .. } = create::container(options, TerminalGoes::ToSocket)?;
-    let outcome = open_gate(&state, &record, &init).map(|()| 0);
+    let outcome = open_gate_and_wait_ready(&state, &record, &init).map(|()| 0);
     if outcome.is_err() {
         clean_up(options, &outcome)?;
     }

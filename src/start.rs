@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use crate::cgroupv2::Cgroup;
 use crate::error::{Error, Result};
 use crate::hooks::Circumstances;
+use crate::notify::Notify;
 use crate::spawn::wait_gone;
 use crate::state::{self, Record, State, Status};
 use crate::{gate, hooks, sys};
@@ -30,7 +31,14 @@ pub fn start(root: &Path, id: &str) -> Result<()> {
         // A frozen init opens no gate, and whoever asked would wait for it.
         return Err(Error::new("cannot start a container in the paused state"));
     }
-    open_gate(&state, &record, &init)
+    open_gate_and_wait_ready(&state, &record, &init)
+}
+
+/// As [`open_gate`]; and where the caller waits for it, returns when the program is ready and the caller knows it.
+pub(crate) fn open_gate_and_wait_ready(state: &State, record: &Record, init: &OwnedFd) -> Result<()> {
+    let notify = Notify::begin(state)?;
+    open_gate(state, record, init)?;
+    notify.map_or(Ok(()), |notify| notify.wait_ready(init.as_fd(), record.init.pid))
 }
 
 /// Lets a created container go on to its program.

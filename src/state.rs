@@ -10,8 +10,10 @@
 //! | `cgroup`      | a symbolic link to the cgroup that was made for this container, and may be killed and removed with it |
 //! | `cgroup.next` | the same while it is being made: removed if it is there and empty, and never killed |
 //! | `gate`        | the socket at which a created container waits; see `gate` |
+//! | `notify/`     | the directory of the socket at which it says that it is ready; see `notify` |
 
 use std::collections::BTreeMap;
+use std::ffi::CStr;
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -30,6 +32,7 @@ use crate::cgroupv2::{Cgroup, NewCgroup};
 use crate::error::{Annotate, Context, Error, Result};
 use crate::gate;
 use crate::host::read_proc;
+use crate::notify;
 use crate::plan::{Hook, Kind, Plan, check_id};
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -397,12 +400,19 @@ impl State {
         Ok((status, Some(pidfd)))
     }
 
+    fn remove_entry(&self, name: &CStr) -> Result<()> {
+        match unlinkat(&self.dir, name, AtFlags::empty()) {
+            Err(Errno::ISDIR) => notify::remove_dir(self.dir()),
+            removed => ignore_missing(removed).call("unlink"),
+        }
+    }
+
     /// Removes the directory and everything in it. Gone already is as good.
     pub fn remove(&self) -> Result<()> {
         for entry in rustix::fs::Dir::read_from(&self.dir).call("read")? {
             let entry = entry.call("read")?;
             if entry.file_name() != c"." && entry.file_name() != c".." {
-                ignore_missing(unlinkat(&self.dir, entry.file_name(), AtFlags::empty())).call("unlink")?;
+                self.remove_entry(entry.file_name())?;
             }
         }
         ignore_missing(rustix::fs::rmdir(self.root.join(&self.id))).call("rmdir")

@@ -57,6 +57,10 @@ pub(super) fn find(process: &Process, root: &Inside, cwd: &OwnedFd) -> Result<Pr
     if process.variable("HOME").is_none() {
         env.push(home_variable(root, process.user.uid));
     }
+    if process.is_activated {
+        let pid = rustix::process::getpid().as_raw_nonzero();
+        env.extend(CString::new(format!("LISTEN_PID={pid}")));
+    }
     let name = &process.args[0];
     let path = as_user(&process.user, || search(process, root))?
         .doing(|| format!("exec: {:?}", name.to_string_lossy()))

@@ -12,6 +12,7 @@ mod process;
 mod sysctl;
 mod unsupported;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::path::PathBuf;
@@ -28,8 +29,14 @@ pub use devices::{Device, DeviceKind, Devices};
 pub use exec::{ExecPlan, ExecRequest};
 pub use mounts::{FsOption, Mount, MountSource, ProcTarget, Propagation, inside_proc};
 pub use namespaces::{IdMap, IdMaps, Joined, Kind, Namespaces};
-pub use process::{Capabilities, Process, Rlimit, Terminal, User};
+pub use process::{Capabilities, ListenFds, Process, Rlimit, Terminal, User};
 pub use sysctl::Sysctl;
+
+/// Where the container finds the directory of the socket for systemd's readiness protocol.
+const NOTIFY_DIR: &str = "/run/notify";
+
+/// The socket's name in it.
+pub const NOTIFY_NAME: &str = "notify.sock";
 
 /// What the caller of `create` asks for beside the bundle.
 #[derive(Debug, Clone, Default)]
@@ -42,8 +49,37 @@ pub struct Request {
     pub no_new_keyring: bool,
     /// `--preserve-fds`: how many descriptors from 3 on the container's process inherits.
     pub preserve_fds: u32,
+    /// What the caller got of socket activation, and the container's process is to have.
+    pub listen: Option<ListenFds>,
+    /// The directory of the socket at which the container's process says that it is ready.
+    pub notify: Option<PathBuf>,
     /// `--systemd-cgroup`: let systemd make the cgroup.
     pub systemd_cgroup: bool,
+}
+
+impl Request {
+    /// How many descriptors from 3 on the container's process inherits: first the sockets of socket activation.
+    pub fn inherited_fds(&self) -> u32 {
+        self.preserve_fds.saturating_add(self.listen.as_ref().map_or(0, |listen| listen.count))
+    }
+}
+
+/// The config, with what systemd's readiness protocol asks for where the caller speaks it: the socket's directory, and the
+/// variable that names the socket. As runc has them.
+fn with_notify<'a>(spec: &'a Spec, request: &Request) -> Cow<'a, Spec> {
+    let Some(dir) = &request.notify else { return Cow::Borrowed(spec) };
+    let mut spec = spec.clone();
+    let mut mount = oci_spec::runtime::Mount::default();
+    let options = ["bind", "nosuid", "noexec", "nodev", "ro"].map(String::from).to_vec();
+    mount.set_destination(NOTIFY_DIR.into()).set_typ(Some("bind".into()));
+    mount.set_source(Some(dir.clone())).set_options(Some(options));
+    spec.set_mounts(Some(spec.mounts().iter().flatten().cloned().chain([mount]).collect()));
+    if let Some(mut process) = spec.process().clone() {
+        let variable = format!("NOTIFY_SOCKET={NOTIFY_DIR}/{NOTIFY_NAME}");
+        process.set_env(Some(process.env().iter().flatten().cloned().chain([variable]).collect()));
+        spec.set_process(Some(process));
+    }
+    Cow::Owned(spec)
 }
 
 /// A container, decided in full.
@@ -145,11 +181,14 @@ impl Plan {
     /// # Errors
     /// Names the field of the config that can't be honoured, and why.
     pub fn new(bundle: &Bundle, request: &Request, host: &Host) -> Result<Self> {
-        let spec = &bundle.spec;
+        let spec = &*with_notify(&bundle.spec, request);
         unsupported::refuse(spec)?;
         let namespaces = Namespaces::new(spec)?;
         let mounts = mounts::plan(spec, &bundle.dir, &namespaces)?;
-        let process = Process::new(spec)?;
+        let mut process = Process::new(spec)?;
+        if let Some(listen) = &request.listen {
+            process.activate(listen)?;
+        }
         let ids = IdMaps::new(spec, &namespaces);
         if let Some(ids) = &ids {
             ids.check_user(&process.user)?;
@@ -169,7 +208,7 @@ impl Plan {
             hooks: hooks(spec),
             cgroup: CgroupPlan::new(spec, request, &namespaces, host)?,
             keyring: keyring(request)?,
-            preserve_fds: request.preserve_fds,
+            preserve_fds: request.inherited_fds(),
             for_exec: exec::record(spec, &namespaces, request)?,
             bundle: bundle.dir.clone(),
             namespaces,

@@ -29,6 +29,17 @@ pub struct Process {
     pub no_new_privileges: bool,
     /// What the kernel's OOM killer adds to its badness.
     pub oom_score_adj: Option<i32>,
+    /// Whether it is told its pid in `LISTEN_PID`.
+    pub is_activated: bool,
+}
+
+/// Sockets of systemd's socket activation, from descriptor 3 on: `sd_listen_fds(3)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenFds {
+    /// `LISTEN_FDS`.
+    pub count: u32,
+    /// `LISTEN_FDNAMES`.
+    pub names: Option<String>,
 }
 
 /// A pseudo terminal.
@@ -97,7 +108,20 @@ impl Process {
             rlimits: process.rlimits().iter().flatten().map(rlimit).collect(),
             no_new_privileges: process.no_new_privileges().unwrap_or(false),
             oom_score_adj: process.oom_score_adj(),
+            is_activated: false,
         })
+    }
+
+    /// Hands sockets of socket activation on. The pid, which systemd's protocol wants as well, is known to the process alone.
+    pub(super) fn activate(&mut self, listen: &ListenFds) -> Result<()> {
+        let ListenFds { count, names } = listen;
+        let names = names.iter().map(|names| format!("LISTEN_FDNAMES={names}"));
+        let variables =
+            strings(Some(&[format!("LISTEN_FDS={count}")].into_iter().chain(names).collect::<Vec<_>>()), "env")?;
+        self.env.retain(|entry| !entry.as_bytes().starts_with(b"LISTEN_"));
+        self.env.extend(variables);
+        self.is_activated = true;
+        Ok(())
     }
 
     /// The value of a variable in its environment.
