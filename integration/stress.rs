@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, WaitOptions, waitpid};
 
 use crate::support::case::{cases, in_parallel};
-use crate::support::{Container, Need, Running, needs};
+use crate::support::{Container, Need, Running, leftovers, needs, until};
 
 cases![
     a_hundred_runs_one_by_one,
@@ -17,6 +17,11 @@ cases![
     the_runtime_killed_while_it_runs,
     the_runtime_killed_while_it_starts,
     the_runtime_killed_while_it_deletes,
+    two_hundred_execs_sixteen_at_a_time,
+    an_exec_while_it_stops,
+    an_exec_while_it_is_paused_and_resumed,
+    a_delete_while_it_is_created,
+    the_runtime_killed_while_it_joins,
 ];
 
 /// A run of the `spec` config whose program ends at once.
@@ -149,4 +154,107 @@ fn the_runtime_killed_while_it_deletes() {
         c.start().ok();
     };
     killed_at_any_moment(up, |c| c.call("delete").args(["--force", c.id()]).spawn());
+}
+
+fn two_hundred_execs_sixteen_at_a_time() {
+    let c = Container::sleeping();
+    in_parallel(16, 200, |index| {
+        let code = i32::try_from(index % 100).expect("small");
+        drop(c.call("exec").args([c.id(), "/probe", "exit", &code.to_string()]).run().exits(code));
+    });
+    let left = std::fs::read_to_string(c.cgroup_dir().join("cgroup.procs")).expect("read its processes");
+    assert_eq!(left.lines().count(), 1);
+}
+
+fn an_exec_while_it_stops() {
+    needs(Need::Not("runc", "its messages are many"));
+    needs(Need::Not("crun", "its messages are many"));
+    let c = Container::sleeping();
+    let usual = how_long(|| drop(c.call("exec").args([c.id(), "/probe", "exit", "3"]).run().exits(3)));
+    for round in 0..40 {
+        let c = Container::sleeping();
+        let exec = c.call("exec").args([c.id(), "/probe", "exit", "3"]).spawn();
+        std::thread::sleep(usual * round / 34);
+        c.kill("KILL").quiet();
+        let output = exec.wait();
+        // It was in time, or ended with the container.
+        if !matches!(output.code, Some(3 | 137)) {
+            let message = output.exits(255).message();
+            assert_eq!(message, "exec failed: cannot exec in a stopped container");
+        }
+        c.wait_dead();
+        c.delete().quiet();
+        c.nothing_left();
+    }
+}
+
+fn an_exec_while_it_is_paused_and_resumed() {
+    needs(Need::Not("runc", "older releases hang"));
+    needs(Need::Not("crun", "its messages are many"));
+    let c = Container::sleeping();
+    for round in 0..30 {
+        let exec = c.call("exec").args([c.id(), "/probe", "exit", "3"]).spawn();
+        std::thread::sleep(Duration::from_micros(round * 200));
+        c.call("pause").arg(c.id()).run().quiet();
+        c.call("resume").arg(c.id()).run().quiet();
+        let output = exec.wait();
+        if output.code != Some(3) {
+            let message = output.exits(255).message();
+            assert_eq!(message, "exec failed: cannot exec in a paused container (use --ignore-paused to override)");
+        }
+    }
+}
+
+fn a_delete_while_it_is_created() {
+    needs(Need::Not("runc", "older releases leave a cgroup behind"));
+    needs(Need::Not("crun", "older releases leave a cgroup behind"));
+    let usual = how_long(|| drop(Container::new().args(["sleep"]).create().ok()));
+    for round in 0..30 {
+        let c = Container::new().args(["sleep"]);
+        let create = c.create_call([""; 0]).spawn();
+        std::thread::sleep(usual * round / 25);
+        // It waits for the creation and takes what that made, or was too early.
+        let deleted = c.delete();
+        create.wait().ok();
+        if deleted.code != Some(0) {
+            deleted.fails(["container does not exist"]);
+            c.delete().quiet();
+        }
+        c.nothing_left();
+    }
+}
+
+fn the_runtime_killed_while_it_joins() {
+    needs(Need::Not("runc", "it has helper processes of its own"));
+    needs(Need::Not("crun", "this is about Orlop's processes"));
+    let c = Container::sleeping();
+    let exec = || c.call("exec").args([c.id(), "/probe", "exit", "3"]);
+    let usual = how_long(|| drop(exec().run().exits(3)));
+    for moment in 0..60 {
+        let running = exec().spawn();
+        std::thread::sleep(usual * moment / 50);
+        running.signal(Signal::KILL);
+        drop(running.wait());
+        until("nothing but the init", || {
+            reap_adopted(&c);
+            let left = std::fs::read_to_string(c.cgroup_dir().join("cgroup.procs")).expect("read its processes");
+            (left.lines().count() == 1).then_some(())
+        });
+        drop(exec().run().exits(3));
+    }
+    reap_adopted(&c);
+}
+
+/// Reaps the processes of the container's pid namespace that lost their parent to this process.
+fn reap_adopted(c: &Container) {
+    let namespace = |pid: i32| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    let own = namespace(c.pid());
+    let me = std::process::id().cast_signed();
+    for entry in std::fs::read_dir("/proc").expect("list processes").flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        let is_adopted = leftovers::stat(pid).is_some_and(|(state, parent)| parent == me && state == 'Z');
+        if is_adopted && pid != c.pid() && namespace(pid) == own {
+            waitpid(Pid::from_raw(pid), WaitOptions::NOHANG).unwrap_or_default();
+        }
+    }
 }

@@ -2,7 +2,6 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -14,7 +13,7 @@ use crate::error::{Context, Error, Result};
 use crate::host::{Host, read_proc};
 use crate::init::attach::{self, Joining};
 use crate::plan::{ExecPlan, ExecRequest, Kind};
-use crate::spawn::{self, Child, exit_code, wait_gone};
+use crate::spawn::{self, Child, exit_code};
 use crate::state::{Init, Record, State, Status};
 use crate::sync::Step;
 use crate::sys;
@@ -57,7 +56,7 @@ pub fn exec(options: &Options) -> Result<u8> {
     let file = options.process.as_deref().map(ProcessFile::open).transpose()?;
     let plan = ExecPlan::new(&record.exec, file, &options.request)?;
     let joined = join(&plan, &record, &init, options);
-    let (child, foreground) = joined.map_err(|error| if_stopped(&init, error))?;
+    let (child, foreground) = joined.map_err(|error| unless_stopped(&record.init, error))?;
     let process = child.release()?;
     let Some(mut foreground) = foreground else { return Ok(0) };
     foreground.stay_with(&process)?;
@@ -149,9 +148,6 @@ fn cgroup_of(init: &Init) -> Result<Option<Cgroup>> {
 }
 
 /// Whatever went wrong, it went wrong because the container ended meanwhile.
-fn if_stopped(init: &OwnedFd, error: Error) -> Error {
-    match wait_gone(init.as_fd(), Some(Duration::ZERO)) {
-        Ok(true) => Error::new(STOPPED),
-        _ => error,
-    }
+fn unless_stopped(init: &Init, error: Error) -> Error {
+    if init.is_ending() { Error::new(STOPPED) } else { error }
 }

@@ -122,8 +122,13 @@ impl Init {
     /// Describes a process that is there, a zombie at the least.
     pub fn of(pid: Pid) -> Result<Self> {
         let pid = pid.as_raw_nonzero().get();
-        let (start_time, _) = proc_stat(pid)?;
+        let Stat { start_time, .. } = proc_stat(pid)?;
         Ok(Self { pid, start_time, boot_id: boot_id()? })
+    }
+
+    /// Whether it is gone or going, which is when nothing can join it any more.
+    pub fn is_ending(&self) -> bool {
+        proc_stat(self.pid).map_or(true, |stat| !stat.alive || stat.exiting || stat.start_time != self.start_time)
     }
 
     /// A descriptor of the process, when it still runs.
@@ -137,7 +142,7 @@ impl Init {
         };
         // Looked at after the descriptor was opened, so that what is looked at can't be a successor of what was opened.
         match proc_stat(self.pid) {
-            Ok((start_time, alive)) if alive && start_time == self.start_time && self.boot_id == boot_id()? => {
+            Ok(stat) if stat.alive && stat.start_time == self.start_time && self.boot_id == boot_id()? => {
                 Ok(Some(pidfd))
             }
             _ => Ok(None),
@@ -145,15 +150,28 @@ impl Init {
     }
 }
 
-/// The start time of a process, and whether it is more than a zombie.
-fn proc_stat(pid: i32) -> Result<(u64, bool)> {
+/// `PF_EXITING` of the kernel's <linux/sched.h>.
+const EXITING: u64 = 4;
+
+/// What `proc_pid_stat(5)` says of a process.
+struct Stat {
+    start_time: u64,
+    /// More than a zombie.
+    alive: bool,
+    /// On its way out; an init is that for as long as processes of its pid namespace are left.
+    exiting: bool,
+}
+
+fn proc_stat(pid: i32) -> Result<Stat> {
     let path = format!("/proc/{pid}/stat");
     let text = read_proc(&path)?;
     // The second field is the program's name in parentheses, which may hold anything, parentheses too.
     let fields: Vec<&str> = text.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ').collect();
-    let start_time = fields.get(19).and_then(|field| field.parse().ok());
-    let start_time = start_time.ok_or_else(|| Error::new(format!("{path} can't be understood: {text:?}")))?;
-    Ok((start_time, !matches!(fields[0], "Z" | "X" | "x")))
+    let number = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok());
+    let (Some(flags), Some(start_time)) = (number(6), number(19)) else {
+        return Err(Error::new(format!("{path} can't be understood: {text:?}")));
+    };
+    Ok(Stat { start_time, alive: !matches!(fields[0], "Z" | "X" | "x"), exiting: flags & EXITING != 0 })
 }
 
 fn boot_id() -> Result<String> {
