@@ -8,6 +8,7 @@ mod advisories;
 mod bad_input;
 mod bad_situations;
 mod by_hand;
+mod callers;
 mod capabilities;
 mod cgroup;
 mod delete;
@@ -95,6 +96,7 @@ fn cases() -> Vec<Case> {
         engines::cases(),
         advisories::cases(),
         documents::cases(),
+        callers::cases(),
     ]
     .into_iter()
     .flatten()
