@@ -56,8 +56,8 @@ fn process_file(c: &Container, words: &[&str]) -> String {
 fn last_error(log: &Path) -> String {
     let log = fs::read_to_string(log).expect("read the log");
     let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).expect("each line is an object"));
-    let errors = lines.filter(|line| line["level"] == "error");
-    errors.last().map(|line| line["msg"].as_str().expect("a msg").to_owned()).expect("an error")
+    let mut errors = lines.filter(|line| line["level"] == "error");
+    errors.next_back().map(|line| line["msg"].as_str().expect("a msg").to_owned()).expect("an error")
 }
 
 fn containerds_shim() {
