@@ -24,6 +24,7 @@ mod hooks;
 mod kill;
 mod lifecycle;
 mod list;
+mod live_mounts;
 mod masked;
 mod mounts;
 mod namespaces;
@@ -86,6 +87,7 @@ fn cases() -> Vec<Case> {
         exec_terminal::cases(),
         ps::cases(),
         pause::cases(),
+        live_mounts::cases(),
         delete::cases(),
         spec::cases(),
         features::cases(),

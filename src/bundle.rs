@@ -64,11 +64,35 @@ impl ProcessFile {
     }
 }
 
+/// Mounts for a container that runs already: a file with what is `mounts` in a `config.json`.
+#[derive(Debug)]
+pub struct MountsFile {
+    /// The mounts, as the spec's type.
+    pub mounts: Vec<oci_spec::runtime::Mount>,
+}
+
+impl MountsFile {
+    /// Reads and validates the file.
+    ///
+    /// # Errors
+    /// Names the field as in a config, or the line and column where it is no JSON.
+    pub fn open(path: &Path) -> Result<Self> {
+        let text = fs::read(path).call("open").doing(|| format!("read {}", path.display()))?;
+        let mounts: Vec<_> = parse_value(&text, path, "mounts")?;
+        check_mounts(&mounts)?;
+        Ok(Self { mounts })
+    }
+}
+
 /// Parses the text of a `config.json`, or of the part of it that `field` names.
 fn parse<T: DeserializeOwned>(text: &[u8], path: &Path, field: &str) -> Result<T> {
     if !text.trim_ascii_start().starts_with(b"{") && !text.trim_ascii().is_empty() {
         return Err(Error::new("is not a JSON object").doing(path.display().to_string()));
     }
+    parse_value(text, path, field)
+}
+
+fn parse_value<T: DeserializeOwned>(text: &[u8], path: &Path, field: &str) -> Result<T> {
     serde_json::from_slice(text).map_err(|error| {
         if error.is_data() {
             misfit::<T>(text, path, field)
@@ -86,8 +110,12 @@ fn misfit<T: DeserializeOwned>(text: &[u8], file: &Path, field: &str) -> Error {
             .doing(file.display().to_string());
     };
     let (path, inner) = (located.path().to_string(), located.inner().to_string());
-    let parts = [field, path.as_str()].into_iter().filter(|part| !part.is_empty() && *part != ".");
-    let path = parts.collect::<Vec<_>>().join(".");
+    let path = match path.as_str() {
+        "." => field.to_owned(),
+        path if field.is_empty() => path.to_owned(),
+        index if index.starts_with('[') => format!("{field}{index}"),
+        path => format!("{field}.{path}"),
+    };
     match inner.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
         Some(name) if path.is_empty() => missing(name),
         Some(name) => missing(&format!("{path}.{name}")),
@@ -145,7 +173,7 @@ fn validate(spec: &Spec) -> Result<()> {
         check_linux(linux)?;
     }
     check_names(spec)?;
-    check_mounts(spec)?;
+    check_mounts(spec.mounts().as_deref().unwrap_or_default())?;
     check_annotations(spec)?;
     check_hooks(spec)
 }
@@ -306,8 +334,8 @@ fn check_names(spec: &Spec) -> Result<()> {
     Ok(())
 }
 
-fn check_mounts(spec: &Spec) -> Result<()> {
-    for (i, mount) in spec.mounts().iter().flatten().enumerate() {
+fn check_mounts(mounts: &[oci_spec::runtime::Mount]) -> Result<()> {
+    for (i, mount) in mounts.iter().enumerate() {
         if mount.destination().as_os_str().is_empty() {
             return Err(missing(&format!("mounts[{i}].destination")));
         }

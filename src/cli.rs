@@ -45,6 +45,8 @@ pub enum Command {
     List { format: list::Format, quiet: bool },
     Exec(Box<exec::Options>),
     Ps { id: String, format: list::Format, options: Vec<OsString> },
+    AddMounts { id: String, file: PathBuf },
+    RemoveMounts { id: String, file: PathBuf },
     Pause { id: String },
     Resume { id: String },
     Spec { bundle: PathBuf, rootless: bool },
@@ -140,6 +142,7 @@ fn settle_command(global: &Global, root: &Path, words: Words) -> Result<Command,
             let (id, options) = names.some("ps")?;
             Command::Ps { id, format: table_or_json(format.as_deref())?, options }
         }
+        Words::Mounts(names) => mounts(names.exactly("mounts")?)?,
         Words::Pause(names) => Command::Pause { id: names.one("pause")? },
         Words::Resume(names) => Command::Resume { id: names.one("resume")? },
         Words::List { format, quiet, names } => {
@@ -247,6 +250,15 @@ fn create_options_for(
         preserve_fds: creation.preserve_fds,
         systemd_cgroup: global.systemd_cgroup()?,
     })
+}
+
+fn mounts([action, id, file]: [OsString; 3]) -> Result<Command> {
+    let (id, file) = (text(&id), absolute(file)?);
+    match action.to_str() {
+        Some("add") => Ok(Command::AddMounts { id, file }),
+        Some("remove") => Ok(Command::RemoveMounts { id, file }),
+        _ => Err(Error::new(format!("mounts {:?}: add and remove are known", text(&action)))),
+    }
 }
 
 fn completion(shell: &str) -> Result<String> {

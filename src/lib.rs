@@ -22,6 +22,7 @@ mod inside;
 pub mod kill;
 pub mod list;
 pub mod log;
+pub mod mounts;
 mod notify;
 pub mod own_binary;
 pub mod pause;

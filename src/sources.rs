@@ -17,7 +17,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::error::{Annotate, Context, Error, Result};
 use crate::inside::{PROC_ROOT_INO, PROC_SUPER_MAGIC};
-use crate::plan::{Device, Kind, Mount, MountSource, Plan, ProcTarget};
+use crate::plan::{Device, Kind, LiveMounts, Mount, MountSource, Plan, ProcTarget};
 
 /// Detached copies of the host's mounts, in the plan's order.
 #[derive(Debug)]
@@ -43,6 +43,17 @@ impl Sources {
             devices: devices(plan)?,
         })
     }
+}
+
+/// The sources of mounts for a container that runs already.
+pub fn of_live_mounts(plan: &LiveMounts) -> Result<Vec<Option<OwnedFd>>> {
+    let one = |mount: &Mount| match &mount.source {
+        MountSource::Bind { path, recursive } => {
+            copy(path, *recursive).map(Some).field_with(|| format!("{}.source", mount.field))
+        }
+        _ => Ok(None),
+    };
+    plan.mounts.iter().map(one).collect()
 }
 
 /// A detached copy of what is mounted at `path`, with `recursive` of everything below too.

@@ -141,6 +141,12 @@ pub(super) enum Words {
     /// let the processes of a paused container go on
     #[command(override_usage = "orlop resume <container-id>", after_help = "After a pause:  orlop resume web")]
     Resume(Names),
+    /// mount into a running container, or take away what is mounted there
+    #[command(
+        override_usage = "orlop mounts add <container-id> <mounts.json>\n       orlop mounts remove <container-id> <mounts.json>",
+        after_help = "The file has an array, as in config.json:  orlop mounts add web mounts.json"
+    )]
+    Mounts(Names),
     /// list the containers of the given root
     #[command(override_usage = "orlop list [OPTIONS]", after_help = "Only the ids:  orlop list --quiet")]
     List {

@@ -70,6 +70,6 @@ fn attach(plan: &ExecPlan, joining: &Joining<'_>, parent: &Sync) -> Result<Infal
 }
 
 /// Joining a mount namespace led here.
-fn container_root() -> Result<Inside> {
+pub(super) fn container_root() -> Result<Inside> {
     open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).call("open").map(Inside::new)
 }

@@ -6,6 +6,7 @@ pub mod attach;
 mod console;
 mod devices;
 mod identity;
+pub mod live_mounts;
 mod mounts;
 mod namespaces;
 mod paths;

@@ -18,15 +18,17 @@ use crate::sys::{MountAttr, mount_setattr};
 
 /// Mounts everything, in the config's order.
 pub(super) fn attach(plan: &Plan, root: &Inside, sources: Vec<Option<OwnedFd>>) -> Result<()> {
-    for (mount, source) in plan.mounts.iter().zip(sources) {
-        attach_one(mount, root, source)
-            .doing(|| format!("mount {:?}", mount.target.display().to_string()))
-            .field_with(|| mount.field.clone())?;
-    }
-    Ok(())
+    plan.mounts.iter().zip(sources).try_for_each(|(mount, source)| attach_one(mount, root, source))
 }
 
-fn attach_one(mount: &Mount, root: &Inside, source: Option<OwnedFd>) -> Result<()> {
+/// Mounts one.
+pub(super) fn attach_one(mount: &Mount, root: &Inside, source: Option<OwnedFd>) -> Result<()> {
+    attach_at_target(mount, root, source)
+        .doing(|| format!("mount {:?}", mount.target.display().to_string()))
+        .field_with(|| mount.field.clone())
+}
+
+fn attach_at_target(mount: &Mount, root: &Inside, source: Option<OwnedFd>) -> Result<()> {
     let destination = || format!("{}.destination", mount.field);
     match (&mount.source, source) {
         (MountSource::Remount, _) => {

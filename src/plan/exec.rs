@@ -56,13 +56,20 @@ pub struct ExecPlan {
     pub preserve_fds: u32,
 }
 
-/// What of a container's config `exec` has to know, as the state keeps it.
+/// What of a container's config a process that joins it has to know, as the state keeps it.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Recorded {
+pub(super) struct Recorded {
     process: Oci,
-    namespaces: u64,
+    pub(super) namespaces: u64,
     keyring: Option<CString>,
+}
+
+impl Recorded {
+    pub(super) fn read(text: &RawValue) -> Result<Self> {
+        serde_json::from_str(text.get())
+            .map_err(|error| Error::new(error.to_string()).doing("the container's recorded config"))
+    }
 }
 
 /// The part of the config that is kept for [`ExecPlan::new`].
@@ -78,8 +85,7 @@ impl ExecPlan {
     /// # Errors
     /// Names the field of the process, or the flag, that can't be honoured.
     pub fn new(recorded: &RawValue, file: Option<ProcessFile>, request: &ExecRequest) -> Result<Self> {
-        let Recorded { process: own, namespaces, keyring } = serde_json::from_str(recorded.get())
-            .map_err(|error| Error::new(error.to_string()).doing("the container's recorded config"))?;
+        let Recorded { process: own, namespaces, keyring } = Recorded::read(recorded)?;
         let process = match file {
             Some(file) => decide(&complete(file.process, &own))?,
             None => Process { args: words(&request.args)?, ..decide(&change(own, request)?)? },

@@ -5,6 +5,7 @@
 mod cgroup;
 mod devices;
 mod exec;
+mod live_mounts;
 pub mod mount_options;
 mod mounts;
 mod namespaces;
@@ -27,6 +28,7 @@ use crate::host::Host;
 pub use cgroup::CgroupPlan;
 pub use devices::{Device, DeviceKind, Devices};
 pub use exec::{ExecPlan, ExecRequest};
+pub use live_mounts::LiveMounts;
 pub use mounts::{FsOption, Mount, MountSource, ProcTarget, Propagation, inside_proc};
 pub use namespaces::{IdMap, IdMaps, Joined, Kind, Namespaces};
 pub use process::{Capabilities, ListenFds, Process, Rlimit, Terminal, User};

@@ -138,6 +138,11 @@ impl Namespaces {
         self.is_new(kind) || self.joined(kind).is_some()
     }
 
+    /// The namespaces of a container that runs already, by their `CLONE_NEW*` bits.
+    pub(super) fn of_bits(bits: u64) -> Self {
+        Self { new: bits, joined: Vec::new() }
+    }
+
     /// The `CLONE_NEW*` bits of all that are not the caller's.
     pub fn all_bits(&self) -> u64 {
         self.joined.iter().fold(self.new, |bits, joined| bits | joined.kind.bit())
