@@ -117,7 +117,6 @@ fn unbuilt_features_are_not_claimed() {
     // A field that a config may not have yet must not be announced: containerd and CRI-O would send it.
     let features = features();
     for (pointer, field, value) in [
-        ("/linux/seccomp/enabled", "/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ALLOW"})),
         ("/linux/apparmor/enabled", "/process/apparmorProfile", json!("unconfined-test")),
         ("/linux/intelRdt/enabled", "/linux/intelRdt", json!({"closID": "x"})),
     ] {

@@ -32,6 +32,7 @@ mod pause;
 mod process;
 mod ps;
 mod rlimits;
+mod seccomp;
 mod snooping;
 mod spec;
 mod state;
@@ -71,6 +72,7 @@ fn cases() -> Vec<Case> {
         process::cases(),
         capabilities::cases(),
         rlimits::cases(),
+        seccomp::cases(),
         namespaces::cases(),
         mounts::cases(),
         devices::cases(),

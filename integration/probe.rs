@@ -15,6 +15,8 @@ use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use serde_json::{Value, json};
 
+#[path = "probe/calls.rs"]
+mod calls;
 #[path = "probe/report.rs"]
 mod report;
 #[path = "probe/snoop.rs"]
@@ -57,6 +59,8 @@ fn step(args: &[String]) -> Step {
         "try-mkdir" => print(&outcome(std::fs::create_dir(&rest[0]))),
         "try-exec" => print(&outcome(Command::new(&rest[0]).args(&rest[1..]).status())),
         "try-mknod" => print(&outcome(make_char_device(&rest[0], &rest[1], &rest[2]))),
+        "syscall" => print(&calls::outcome(calls::native(&numbers(rest)))),
+        "syscall32" => print(&calls::outcome(calls::compat(&numbers(rest)))),
         "sleep" => sleep(),
         "ignore-term" => ignore_signals(),
         "spawn" => spawn(rest[0].parse().unwrap_or(1), rest.get(1).map_or("ignore-term", String::as_str)),
@@ -71,6 +75,10 @@ fn step(args: &[String]) -> Step {
             Ok(126)
         }
     }
+}
+
+fn numbers(words: &[String]) -> Vec<i64> {
+    words.iter().map(|word| word.parse().unwrap_or(0)).collect()
 }
 
 fn sequence(args: &[String]) -> Step {

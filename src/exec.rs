@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
+use crate::agent::Agent;
 use crate::bundle::ProcessFile;
 use crate::caller::{self, TerminalGoes};
 use crate::cgroupv2::Cgroup;
@@ -13,7 +14,7 @@ use crate::error::{Context, Error, Result};
 use crate::host::{Host, read_proc};
 use crate::init::attach::{self, Joining};
 use crate::plan::{ExecPlan, ExecRequest, Kind};
-use crate::spawn::{self, Child, exit_code};
+use crate::spawn::{self, Child, Handover, exit_code};
 use crate::state::{Init, Record, State, Status};
 use crate::sync::Step;
 use crate::sys;
@@ -85,8 +86,11 @@ fn join(plan: &ExecPlan, record: &Record, init: &OwnedFd, options: &Options) -> 
     let pidfd_socket = caller::pidfd_socket(options.pidfd_socket.as_deref())?;
     caller::check_preserved_fds(plan.preserve_fds)?;
 
+    let handover = handover(plan, record)?;
+
     let joining = Joining { init: init.as_fd(), console_socket: console_socket.as_ref().map(AsFd::as_fd) };
     let mut child = birth(plan, record, &joining, &options.cgroups)?;
+    child.hand_listener_to(handover);
     if let Some(score) = plan.process.oom_score_adj {
         child.set_oom_score_adj(score)?;
     }
@@ -107,6 +111,14 @@ fn join(plan: &ExecPlan, record: &Record, init: &OwnedFd, options: &Options) -> 
     child.wait_executed()?;
     caller::write_pid_file(options.pid_file.as_deref(), child.raw_pid())?;
     Ok((child, foreground))
+}
+
+/// The seccomp agent, connected before anything is made.
+fn handover(plan: &ExecPlan, record: &Record) -> Result<Option<Handover>> {
+    let Some(listener) = plan.seccomp.as_ref().and_then(|filter| filter.listener.as_ref()) else { return Ok(None) };
+    let agent = Agent::connect(listener)?;
+    let this = record.for_hooks(Status::Running);
+    Ok(Some(Box::new(move |listener, pid| agent.hand_over(listener, pid, &this))))
 }
 
 /// In the container's cgroup, or below it. A container that manages cgroups of its own has no process in the uppermost one

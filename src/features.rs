@@ -9,7 +9,9 @@ use serde_json::ser::{PrettyFormatter, Serializer};
 
 use crate::error::{Error, Result};
 use crate::plan::mount_options;
+use crate::seccomp::{self, Abi};
 use crate::state::OCI_VERSION;
+use crate::sys::knows_seccomp_flag;
 
 /// Orlop's own version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -36,7 +38,7 @@ struct Linux {
     namespaces: [&'static str; 7],
     capabilities: Vec<String>,
     cgroup: Cgroup,
-    seccomp: Switch,
+    seccomp: Seccomp,
     apparmor: Switch,
     selinux: Switch,
     intel_rdt: Switch,
@@ -52,6 +54,17 @@ struct Cgroup {
     systemd: bool,
     systemd_user: bool,
     rdma: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Seccomp {
+    enabled: bool,
+    actions: Vec<String>,
+    operators: Vec<String>,
+    archs: [&'static str; Abi::ALL.len()],
+    known_flags: Vec<String>,
+    supported_flags: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -87,7 +100,14 @@ fn this_build() -> Features {
             namespaces: ["cgroup", "ipc", "mount", "network", "pid", "user", "uts"],
             capabilities: capabilities(),
             cgroup: Cgroup { v1: false, v2: true, systemd: false, systemd_user: false, rdma: false },
-            seccomp: OFF,
+            seccomp: Seccomp {
+                enabled: true,
+                actions: seccomp::actions(),
+                operators: seccomp::operators(),
+                archs: seccomp::architectures(),
+                known_flags: seccomp::known_flags(),
+                supported_flags: seccomp::supported_flags(knows_seccomp_flag),
+            },
             apparmor: OFF,
             selinux: OFF,
             intel_rdt: OFF,
@@ -141,7 +161,7 @@ mod tests {
         for absent in ["v1", "systemd", "systemdUser", "rdma"] {
             assert_eq!(linux["cgroup"][absent], false, "{absent}");
         }
-        for absent in ["seccomp", "apparmor", "selinux", "intelRdt", "netDevices"] {
+        for absent in ["apparmor", "selinux", "intelRdt", "netDevices"] {
             assert_eq!(linux[absent]["enabled"], false, "{absent}");
         }
         assert_eq!(linux["mountExtensions"]["idmap"]["enabled"], false);

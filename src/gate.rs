@@ -1,9 +1,9 @@
 //! The gate: what a created container waits at, and `start` opens.
 //!
 //! A listening socket in the state directory, made before the container's init is born and inherited by it. `start`
-//! connects and says "go"; the init accepts, says "next" when it has nothing left to do but execve(2), and executes the
-//! program with the connection still open. Close-on-exec then ends the connection: executed. A failure is written to it first,
-//! an end before "next" is a death, and an init that is gone refuses at once.
+//! connects and says "go"; the init accepts, and the two go on in the words of `sync`: `Executing` when it has nothing left to do
+//! but execve(2), which it calls with the connection still open. Close-on-exec then ends the connection: executed. A failure
+//! is written to it first, an end before `Executing` is a death, and an init that is gone refuses at once.
 //!
 //! A connection that ends before "go" was only asking whether somebody still waits here: that is how `state` knows a
 //! created container from a running one, from the kernel and not from a file.
@@ -19,11 +19,13 @@ use rustix::net::{
 };
 
 use crate::error::{Annotate, Context, Error, Result};
-use crate::sync::next_length;
+use crate::sync::{Step, Sync, out_of_order};
+
+/// What takes the listener of the init's seccomp filter.
+pub type HandOver<'a> = &'a dyn Fn(&OwnedFd) -> Result<()>;
 
 const NAME: &str = "gate";
 const GO: &[u8] = b"go";
-const NEXT: &[u8] = b"next";
 
 /// Makes the gate in a state directory, closed.
 pub fn make(state_dir: BorrowedFd<'_>) -> Result<OwnedFd> {
@@ -34,7 +36,7 @@ pub fn make(state_dir: BorrowedFd<'_>) -> Result<OwnedFd> {
 }
 
 /// Waits until somebody opens the gate. The connection that comes back tells them how it went, by its end.
-pub fn wait(gate: BorrowedFd<'_>) -> Result<OwnedFd> {
+pub fn wait(gate: BorrowedFd<'_>) -> Result<Sync> {
     loop {
         let caller = match accept_with(gate, SocketFlags::CLOEXEC) {
             Err(Errno::INTR | Errno::CONNABORTED) => continue,
@@ -42,47 +44,51 @@ pub fn wait(gate: BorrowedFd<'_>) -> Result<OwnedFd> {
         };
         let mut word = [0; GO.len()];
         match recv(&caller, &mut word, RecvFlags::empty()) {
-            Ok(_) if word == GO => return Ok(caller),
+            Ok(_) if word == GO => return Ok(Sync::over(caller)),
             Ok(_) | Err(Errno::CONNRESET | Errno::INTR) => (),
             Err(errno) => return Err(Error::call("recv", errno)),
         }
     }
 }
 
-/// Tells whoever opened the gate why the program could not be executed.
-pub fn report(caller: BorrowedFd<'_>, error: &Error) {
-    if let Err(errno) = rustix::net::send(caller, &error.to_wire(), SendFlags::NOSIGNAL) {
-        tracing::debug!("an error could not be handed to the caller of start: {errno}");
-    }
-}
-
 /// Tells whoever opened the gate that the program comes next.
-pub fn announce_program(caller: BorrowedFd<'_>) -> Result<()> {
-    match rustix::net::send(caller, NEXT, SendFlags::NOSIGNAL) {
+pub fn announce_program(caller: &Sync) -> Result<()> {
+    match caller.tell(Step::Executing) {
         // The caller of start went away; the program doesn't depend on it.
-        Ok(_) | Err(Errno::PIPE | Errno::CONNRESET) => Ok(()),
-        Err(errno) => Err(Error::call("send", errno)),
+        Err(error) if matches!(error.errno(), Some(Errno::PIPE | Errno::CONNRESET)) => Ok(()),
+        told => told,
     }
 }
 
-/// Opens the gate, and returns when the program was executed.
+/// Opens the gate, and returns when the program was executed. `agent` is given the listener of the init's seccomp filter.
 ///
 /// # Errors
 /// The init's own report of why the program could not be executed, or that it died before. `ECONNREFUSED` or `ENOENT` when
 /// nobody waits there: the gate was opened before, or the init is dead.
-pub fn open(state_dir: BorrowedFd<'_>) -> Result<()> {
+pub fn open(state_dir: BorrowedFd<'_>, agent: Option<HandOver<'_>>) -> Result<()> {
     let caller = socket(SocketFlags::CLOEXEC)?;
     connect(&caller, &address(state_dir)?).call("connect").doing(|| "open the gate")?;
     rustix::net::send(&caller, GO, SendFlags::NOSIGNAL).call("send").doing(|| "open the gate")?;
-    wait_for_end(caller.as_fd())?;
+    if agent.is_none() {
+        wait_for_end(caller.as_fd())?;
+    }
+    let init = Sync::over(caller);
     let mut program_is_next = false;
     loop {
-        match receive(caller.as_fd())?.as_slice() {
-            [] if program_is_next => return Ok(()),
-            [] => return Err(died()),
-            NEXT => program_is_next = true,
-            report => return Err(Error::from_wire(report)),
+        match init.next()? {
+            Ok((Step::Executing, _)) => program_is_next = true,
+            Ok((Step::Listener, received)) => hand_over(received.fd, agent)?,
+            Ok((step, _)) => return Err(out_of_order(step, Step::Executing)),
+            Err(_closed) if program_is_next => return Ok(()),
+            Err(_closed) => return Err(died()),
         }
+    }
+}
+
+fn hand_over(listener: Option<OwnedFd>, agent: Option<HandOver<'_>>) -> Result<()> {
+    match (listener, agent) {
+        (Some(listener), Some(agent)) => agent(&listener),
+        _ => Err(Error::new("a listener came that nobody asked for")),
     }
 }
 
@@ -99,21 +105,6 @@ fn wait_for_end(caller: BorrowedFd<'_>) -> Result<()> {
 /// What became of an init that left no word.
 pub fn died() -> Error {
     Error::new("the container's init died before it executed the program")
-}
-
-/// Empty at the end of the conversation.
-fn receive(caller: BorrowedFd<'_>) -> Result<Vec<u8>> {
-    let mut message = vec![0; next_length(caller)?];
-    loop {
-        match recv(caller, message.as_mut_slice(), RecvFlags::empty()) {
-            Err(Errno::INTR) => (),
-            Err(Errno::CONNRESET) => return Ok(Vec::new()),
-            received => {
-                message.truncate(received.call("recv")?.0);
-                return Ok(message);
-            }
-        }
-    }
 }
 
 /// Whether somebody waits at the gate still.
@@ -158,11 +149,11 @@ mod tests {
     fn an_end_after_the_announcement_is_an_execution() {
         let (_dir, fd) = state_dir();
         let gate = make(fd.as_fd()).unwrap();
-        let init = thread::spawn(move || announce_program(wait(gate.as_fd()).unwrap().as_fd()).unwrap());
-        open(fd.as_fd()).unwrap();
+        let init = thread::spawn(move || announce_program(&wait(gate.as_fd()).unwrap()).unwrap());
+        open(fd.as_fd(), None).unwrap();
         init.join().unwrap();
         assert!(!is_closed(fd.as_fd()).unwrap());
-        assert_eq!(open(fd.as_fd()).unwrap_err().errno(), Some(Errno::CONNREFUSED));
+        assert_eq!(open(fd.as_fd(), None).unwrap_err().errno(), Some(Errno::CONNREFUSED));
     }
 
     #[test]
@@ -170,7 +161,7 @@ mod tests {
         let (_dir, fd) = state_dir();
         let gate = make(fd.as_fd()).unwrap();
         let init = thread::spawn(move || drop(wait(gate.as_fd()).unwrap()));
-        assert!(open(fd.as_fd()).unwrap_err().to_string().contains("died before it executed"));
+        assert!(open(fd.as_fd(), None).unwrap_err().to_string().contains("died before it executed"));
         init.join().unwrap();
     }
 
@@ -180,8 +171,8 @@ mod tests {
         let gate = make(fd.as_fd()).unwrap();
         let error = Error::call("execve", Errno::NOEXEC).field("process.args[0]");
         let sent = error.clone();
-        let init = thread::spawn(move || report(wait(gate.as_fd()).unwrap().as_fd(), &sent));
-        assert_eq!(open(fd.as_fd()).unwrap_err(), error);
+        let init = thread::spawn(move || wait(gate.as_fd()).unwrap().fault(&sent));
+        assert_eq!(open(fd.as_fd(), None).unwrap_err(), error);
         init.join().unwrap();
     }
 
@@ -192,8 +183,8 @@ mod tests {
         for _ in 0..40 {
             assert!(is_closed(fd.as_fd()).unwrap());
         }
-        let init = thread::spawn(move || announce_program(wait(gate.as_fd()).unwrap().as_fd()).unwrap());
-        open(fd.as_fd()).unwrap();
+        let init = thread::spawn(move || announce_program(&wait(gate.as_fd()).unwrap()).unwrap());
+        open(fd.as_fd(), None).unwrap();
         init.join().unwrap();
     }
 

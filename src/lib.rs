@@ -4,6 +4,7 @@
 //! `init::init` on the container's.
 #![cfg(target_os = "linux")]
 
+mod agent;
 pub mod bundle;
 mod caller;
 pub mod cgroupv2;
@@ -29,6 +30,7 @@ pub mod pause;
 pub mod plan;
 pub mod ps;
 pub mod run;
+pub mod seccomp;
 mod sources;
 mod spawn;
 pub mod spec;

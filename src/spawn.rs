@@ -14,11 +14,13 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::error::{Annotate, Context, Error, Result};
 use crate::plan::{IdMap, IdMaps, Joined, Kind, Namespaces, Plan, Rlimit};
-use crate::sync::{Received, Step, Sync};
-use crate::sys::{CloneFlags, Cloned, clone3, exit_now};
+use crate::sync::{Received, Step, Sync, out_of_order};
+use crate::sys::{CloneFlags, Cloned, clone_sibling, clone3, exit_now};
+
+/// Takes the listener of a seccomp filter, and the pid of the process that it is of.
+pub type Handover = Box<dyn Fn(&OwnedFd, i32) -> Result<()>>;
 
 /// A container's init or a process that joins it, not yet let go: killed when dropped.
-#[derive(Debug)]
 pub struct Child {
     /// In the runtime's pid namespace.
     pub pid: Pid,
@@ -26,6 +28,8 @@ pub struct Child {
     role: &'static str,
     pidfd: OwnedFd,
     sync: Sync,
+    /// Where the listener of its seccomp filter goes.
+    handover: Option<Handover>,
     released: bool,
 }
 
@@ -72,7 +76,7 @@ fn birth(
             drop(parent_end);
             exit_now(body(child_end))
         }
-        Cloned::Parent(pid, pidfd) => Ok(Child { pid, role, pidfd, sync: parent_end, released: false }),
+        Cloned::Parent(pid, pidfd) => Ok(Child { pid, role, pidfd, sync: parent_end, handover: None, released: false }),
     }
 }
 
@@ -112,7 +116,12 @@ fn clone_error(errno: Errno) -> Error {
 /// joined for its children. The caller's own parent is its parent too. Returns in the new process only.
 pub fn replace(sync: &Sync, namespaces: u64) -> Result<()> {
     let flags = CloneFlags::namespaces(namespaces).with(CloneFlags::PARENT);
-    match clone3(flags, None).map_err(clone_error)? {
+    let cloned = match clone3(flags, None) {
+        // A seccomp profile can't look into the flags of clone3, so that profiles in use forbid it.
+        Err(Errno::NOSYS | Errno::PERM) if namespaces == 0 => clone_sibling(),
+        cloned => cloned,
+    };
+    match cloned.map_err(clone_error)? {
         // The parent answers when it knows the new process, so that nothing overtakes the introduction.
         Cloned::Child => sync.wait_for(Step::IdsMapped)?.map(drop).or_else(|_| exit_now(1)),
         Cloned::Parent(pid, pidfd) => {
@@ -219,9 +228,25 @@ pub fn link_type(kind: Kind) -> LinkNameSpaceType {
 impl Child {
     /// Waits for a step of the child, and says how it died when it can't come any more.
     pub fn wait_for(&self, step: Step) -> Result<Received> {
-        match self.sync.wait_for(step)? {
-            Ok(received) => Ok(received),
-            Err(_closed) => Err(self.death()),
+        loop {
+            match self.sync.next()? {
+                Ok((Step::Listener, received)) => self.hand_over(&received)?,
+                Ok((next, received)) if next == step => return Ok(received),
+                Ok((next, _)) => return Err(out_of_order(next, step)),
+                Err(_closed) => return Err(self.death()),
+            }
+        }
+    }
+
+    /// Whoever gets the listener of the child's seccomp filter, which comes between two steps.
+    pub fn hand_listener_to(&mut self, handover: Option<Handover>) {
+        self.handover = handover;
+    }
+
+    fn hand_over(&self, received: &Received) -> Result<()> {
+        match (&self.handover, &received.fd) {
+            (Some(handover), Some(listener)) => handover(listener, self.raw_pid()),
+            _ => Err(Error::new("a listener came that nobody asked for")),
         }
     }
 
@@ -261,9 +286,12 @@ impl Child {
     /// Waits until the program was executed, which ends the conversation.
     pub fn wait_executed(&self) -> Result<()> {
         self.wait_for(Step::Executing)?;
-        match self.sync.wait_for(Step::Executing)? {
-            Err(_closed) => Ok(()),
-            Ok(_) => Err(Error::new("the new process goes on where it should have become the program")),
+        loop {
+            match self.sync.next()? {
+                Err(_closed) => return Ok(()),
+                Ok((Step::Listener, received)) => self.hand_over(&received)?,
+                Ok(_) => return Err(Error::new("the new process goes on where it should have become the program")),
+            }
         }
     }
 

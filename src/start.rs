@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use crate::agent::Agent;
 use crate::cgroupv2::Cgroup;
 use crate::error::{Error, Result};
 use crate::hooks::Circumstances;
@@ -43,7 +44,13 @@ pub(crate) fn open_gate_and_wait_ready(state: &State, record: &Record, init: &Ow
 
 /// Lets a created container go on to its program.
 pub(crate) fn open_gate(state: &State, record: &Record, init: &OwnedFd) -> Result<()> {
-    match gate::open(state.dir()) {
+    let agent = record.listener.as_ref().map(Agent::connect).transpose()?;
+    let hand_over = agent.map(|agent| {
+        let this = record.for_hooks(Status::Created);
+        // Without an agent the calls that it should answer would fail, each in its own way.
+        move |listener: &OwnedFd| agent.hand_over(listener, record.init.pid, &this).inspect_err(|_| stop(init))
+    });
+    match gate::open(state.dir(), hand_over.as_ref().map(|handing| handing as _)) {
         Ok(()) => (),
         Err(error) if matches!(error.errno(), Some(Errno::CONNREFUSED | Errno::NOENT)) => {
             // Nobody waits there. An init that is alive all the same went through before.
@@ -80,12 +87,16 @@ fn after_start(record: &Record, init: &OwnedFd) -> Result<()> {
     if record.poststart.is_empty() {
         return Ok(());
     }
-    let this = state::for_hooks(&record.id, &record.bundle, &record.annotations, Status::Running, record.init.pid);
-    hooks::run(&record.poststart, Circumstances { state: &this, ..Circumstances::default() }).inspect_err(|_| {
-        if let Err(errno) = sys::pidfd_send_signal(init.as_fd(), libc::SIGKILL)
-            && errno != Errno::SRCH
-        {
-            tracing::warn!("the container of a failed hook can't be killed: {errno}");
-        }
-    })
+    let this = record.for_hooks(Status::Running);
+    hooks::run(&record.poststart, Circumstances { state: &this, ..Circumstances::default() })
+        .inspect_err(|_| stop(init))
+}
+
+/// Kills a container that can't go on as it should.
+fn stop(init: &OwnedFd) {
+    if let Err(errno) = sys::pidfd_send_signal(init.as_fd(), libc::SIGKILL)
+        && errno != Errno::SRCH
+    {
+        tracing::warn!("a container that failed to start can't be killed: {errno}");
+    }
 }

@@ -34,6 +34,7 @@ use crate::gate;
 use crate::host::read_proc;
 use crate::notify;
 use crate::plan::{Hook, Kind, Plan, check_id};
+use crate::seccomp::Listener;
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 const RECORD: &str = "state.json";
@@ -98,6 +99,8 @@ pub struct Record {
     pub cgroup: Option<PathBuf>,
     /// Whether it has a pid namespace of its own, which dies with its init.
     pub own_pid_namespace: bool,
+    /// Who answers system calls in the kernel's place, when the seccomp profile has that.
+    pub listener: Option<Listener>,
     /// Hooks to run once the program was executed.
     pub poststart: Vec<Hook>,
     /// Hooks to run once it is gone.
@@ -116,6 +119,13 @@ pub struct Init {
     pub start_time: u64,
     /// Which boot that was.
     pub boot_id: String,
+}
+
+impl Record {
+    /// The container as hooks and agents see it.
+    pub fn for_hooks(&self, status: Status) -> Vec<u8> {
+        for_hooks(&self.id, &self.bundle, &self.annotations, status, self.init.pid)
+    }
 }
 
 impl Init {
@@ -243,6 +253,7 @@ impl Claim {
             annotations: plan.annotations.clone(),
             cgroup: cgroup.map(|cgroup| cgroup.path().into()),
             own_pid_namespace: plan.namespaces.is_new(Kind::Pid),
+            listener: plan.seccomp.as_ref().and_then(|filter| filter.listener.clone()),
             poststart: plan.hooks.poststart.clone(),
             poststop: plan.hooks.poststop.clone(),
             exec: plan.for_exec.clone(),

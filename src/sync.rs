@@ -22,6 +22,9 @@
 //! | 4 | child  | `Replaced`   | pid, pidfd         | the container has a pid namespace: another process is the program |
 //! | 5 | parent | `IdsMapped`  |                    | as 4: the parent knows it |
 //! | 6 | child  | `Executing`  |                    | always: the end of the conversation now means that the program was executed |
+//! | 7 | child  | `Listener`   | the filter's listener | a seccomp profile with the action `SCMP_ACT_NOTIFY`; before 4 without `noNewPrivileges` |
+//!
+//! A container's init says the last two of these to whoever opened its gate.
 //!
 //! Instead of any of its own messages the child may send `Fault` with the error, and is gone. The end of the
 //! conversation anywhere else means that the other side died: a child then exits, a parent says how the child ended.
@@ -60,12 +63,14 @@ pub enum Step {
     Limited,
     /// The program comes next.
     Executing,
+    /// Here is the listener of the seccomp filter.
+    Listener,
     /// Failed; the payload is the error.
     Fault,
 }
 
 impl Step {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Replaced,
         Self::IdsMapped,
         Self::Mounted,
@@ -75,6 +80,7 @@ impl Step {
         Self::Saved,
         Self::Limited,
         Self::Executing,
+        Self::Listener,
         Self::Fault,
     ];
 
@@ -110,6 +116,11 @@ impl Sync {
         Ok((Self { socket: parent }, Self { socket: child }))
     }
 
+    /// A conversation over a socket of the same kind that was made otherwise.
+    pub fn over(socket: OwnedFd) -> Self {
+        Self { socket }
+    }
+
     /// Says that a step is done.
     pub fn tell(&self, step: Step) -> Result<()> {
         self.send(step, &[], None)
@@ -132,14 +143,25 @@ impl Sync {
     /// # Errors
     /// The fault that the other side sent instead. `Ok(Err(Closed))` when it is gone without a word.
     pub fn wait_for(&self, expected: Step) -> Result<Result<Received, Closed>> {
+        match self.next()? {
+            Ok((step, received)) if step == expected => Ok(Ok(received)),
+            Ok((step, _)) => Err(out_of_order(step, expected)),
+            Err(closed) => Ok(Err(closed)),
+        }
+    }
+
+    /// Waits for the next step of the other side, whichever it is.
+    ///
+    /// # Errors
+    /// As [`Sync::wait_for`].
+    pub fn next(&self) -> Result<Result<(Step, Received), Closed>> {
         let mut buffer = vec![0; next_length(self.socket.as_fd())?];
         let Some((length, fd)) = self.receive(&mut buffer)? else { return Ok(Err(Closed)) };
         let payload = buffer[1..length].to_vec();
         match Step::from_byte(buffer[0]) {
             Some(Step::Fault) => Err(Error::from_wire(&payload)),
-            Some(step) if step == expected => Ok(Ok(Received { payload, fd })),
-            Some(step) => Err(Error::new(format!("the other side is at {step:?} where {expected:?} comes next"))),
-            None => Err(Error::new(format!("the other side sent something unknown where {expected:?} comes next"))),
+            Some(step) => Ok(Ok((step, Received { payload, fd }))),
+            None => Err(Error::new("the other side sent something unknown")),
         }
     }
 
@@ -163,9 +185,14 @@ impl Sync {
     }
 }
 
+/// A step came that the protocol doesn't have there.
+pub fn out_of_order(step: Step, expected: Step) -> Error {
+    Error::new(format!("the other side is at {step:?} where {expected:?} comes next"))
+}
+
 /// Waits for a message and says how long it is; 0 at the end of the conversation. A buffer for the longest error would be many
 /// pages that are never used.
-pub(crate) fn next_length(socket: BorrowedFd<'_>) -> Result<usize> {
+fn next_length(socket: BorrowedFd<'_>) -> Result<usize> {
     loop {
         let mut none: [u8; 0] = [];
         match recv(socket, &mut none, RecvFlags::PEEK | RecvFlags::TRUNC) {

@@ -55,6 +55,8 @@ pub(crate) enum Need {
     Capability(&'static str),
     /// cgroup v1 controllers at /sys/fs/cgroup beside a cgroup2 mount.
     HybridMachine,
+    /// The machine is of that architecture.
+    Machine(&'static str),
     /// A program of the host, found in PATH.
     Program(&'static str),
     /// A file system that the kernel knows.
@@ -80,6 +82,7 @@ fn unmet(need: Need) -> Option<String> {
         Need::NoController(name) => missing(!Lane::has_controller(name), format!("the controller {name} is there")),
         Need::Capability(name) => missing(Lane::has_capability(name), format!("needs {name}")),
         Need::HybridMachine => missing(lane.is_hybrid(), "needs a hybrid cgroup set-up".into()),
+        Need::Machine(name) => missing(std::env::consts::ARCH == name, format!("needs {name}")),
         Need::Program(name) => missing(Lane::has_program(name), format!("needs the program {name}")),
         Need::Filesystem(name) => missing(Lane::knows_filesystem(name), format!("needs the file system {name}")),
     }

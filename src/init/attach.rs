@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{Mode, OFlags, open};
 
+use super::seccomp::{self, Moment};
 use super::{console, identity, namespaces, program, stdio, tell_and_wait};
 use crate::error::{Context, Result};
 use crate::inside::Inside;
@@ -57,6 +58,7 @@ fn attach(plan: &ExecPlan, joining: &Joining<'_>, parent: &Sync) -> Result<Infal
 
     drop((root, cwd));
     sys::close_all_but(3 + plan.preserve_fds, [parent.as_fd()]).call("close_range")?;
+    confine_at(Moment::BeforePrivilegesGo, plan, parent)?;
     identity::assume(process)?;
     if plan.has(Kind::Pid) {
         spawn::replace(parent, 0)?;
@@ -66,7 +68,17 @@ fn attach(plan: &ExecPlan, joining: &Joining<'_>, parent: &Sync) -> Result<Infal
         console::control()?;
     }
     parent.tell(Step::Executing)?;
+    confine_at(Moment::BeforeTheProgram, plan, parent)?;
     program.execute()
+}
+
+/// Installs the container's filter when this is its moment. Before privileges go, it has to let the making of the other process
+/// pass as well: to keep `CAP_SYS_ADMIN` until that is there would show the container a process that has it.
+fn confine_at(now: Moment, plan: &ExecPlan, parent: &Sync) -> Result<()> {
+    match &plan.seccomp {
+        Some(filter) if seccomp::moment(&plan.process) == now => seccomp::install(filter, parent),
+        _ => Ok(()),
+    }
 }
 
 /// Joining a mount namespace led here.

@@ -12,6 +12,7 @@ mod namespaces;
 mod paths;
 mod program;
 mod rootfs;
+mod seccomp;
 mod stdio;
 
 use std::convert::Infallible;
@@ -45,7 +46,7 @@ enum Audience {
     /// Nobody, in between.
     Nobody,
     /// `start`, from the moment it opened the gate.
-    Starter(OwnedFd),
+    Starter(Sync),
 }
 
 /// Runs the container's init in a process that was just born. Returns its exit status when it failed, and whoever waits was
@@ -57,9 +58,8 @@ pub fn run(plan: &Plan, inherited: Inherited, unjoined: Unjoined, parent: Sync) 
         Err(error) => error,
     };
     match &audience {
-        Audience::Parent(parent) => parent.fault(&error),
+        Audience::Parent(listening) | Audience::Starter(listening) => listening.fault(&error),
         Audience::Nobody => tracing::debug!("nobody hears of this: {error}"),
-        Audience::Starter(caller) => gate::report(caller.as_fd(), &error),
     }
     1
 }
@@ -96,8 +96,7 @@ fn init(plan: &Plan, inherited: Inherited, unjoined: Unjoined, audience: &mut Au
 
     wait_at_gate(gate, audience)?;
     hooks::run(&plan.hooks.start_container, reading(&this(plan, Status::Created), Some(&plan.process.env)))?;
-    identity::assume(&plan.process)?;
-    announce_program(audience)?;
+    become_the_user(plan, audience)?;
     program.execute()
 }
 
@@ -138,12 +137,11 @@ fn wait_at_gate(gate: OwnedFd, audience: &mut Audience) -> Result<()> {
     Ok(())
 }
 
-/// From here on, the end of the connection means that the program was executed, and not that this process died.
-fn announce_program(audience: &Audience) -> Result<()> {
-    match audience {
-        Audience::Starter(caller) => gate::announce_program(caller.as_fd()),
-        Audience::Parent(_) | Audience::Nobody => Err(Error::new("nobody asked for the program to be executed")),
-    }
+/// The container's user, under its filter. From the announcement on, the end of the connection means that the program was
+/// executed, and not that this process died.
+fn become_the_user(plan: &Plan, audience: &Audience) -> Result<()> {
+    let Audience::Starter(caller) = audience else { return Err(Error::new("nobody asked for the program")) };
+    seccomp::assume_and_confine(&plan.process, plan.seccomp.as_ref(), caller, || gate::announce_program(caller))
 }
 
 fn reading<'a>(state: &'a [u8], environment: Option<&'a [CString]>) -> Circumstances<'a> {

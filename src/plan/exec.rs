@@ -7,7 +7,7 @@ use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use oci_spec::runtime::{Capability, LinuxCapabilities, Process as Oci, Spec};
+use oci_spec::runtime::{Capability, LinuxCapabilities, LinuxSeccomp, Process as Oci, Spec};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -15,6 +15,7 @@ use super::process::Process;
 use super::{Namespaces, Request, keyring, unsupported};
 use crate::bundle::{ProcessFile, check_process};
 use crate::error::{Annotate, Error, Result};
+use crate::seccomp::{self, Filter};
 
 /// What the caller of `exec` asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub struct ExecPlan {
     pub namespaces: u64,
     /// The program and what it runs as.
     pub process: Process,
+    /// Which system calls the process may make.
+    pub seccomp: Option<Filter>,
     /// The name of the container's session keyring.
     pub keyring: Option<CString>,
     /// How many descriptors from 3 on are inherited.
@@ -63,6 +66,7 @@ pub(super) struct Recorded {
     process: Oci,
     pub(super) namespaces: u64,
     keyring: Option<CString>,
+    seccomp: Option<LinuxSeccomp>,
 }
 
 impl Recorded {
@@ -75,7 +79,8 @@ impl Recorded {
 /// The part of the config that is kept for [`ExecPlan::new`].
 pub(super) fn record(spec: &Spec, namespaces: &Namespaces, request: &Request) -> Result<Box<RawValue>> {
     let process = spec.process().clone().ok_or_else(|| Error::new("is required and missing").field("process"))?;
-    let recorded = Recorded { process, namespaces: namespaces.all_bits(), keyring: keyring(request)? };
+    let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().clone());
+    let recorded = Recorded { process, namespaces: namespaces.all_bits(), keyring: keyring(request)?, seccomp };
     serde_json::value::to_raw_value(&recorded).map_err(|error| Error::new(error.to_string()))
 }
 
@@ -85,12 +90,13 @@ impl ExecPlan {
     /// # Errors
     /// Names the field of the process, or the flag, that can't be honoured.
     pub fn new(recorded: &RawValue, file: Option<ProcessFile>, request: &ExecRequest) -> Result<Self> {
-        let Recorded { process: own, namespaces, keyring } = Recorded::read(recorded)?;
+        let Recorded { process: own, namespaces, keyring, seccomp } = Recorded::read(recorded)?;
         let process = match file {
             Some(file) => decide(&complete(file.process, &own))?,
             None => Process { args: words(&request.args)?, ..decide(&change(own, request)?)? },
         };
-        Ok(Self { namespaces, process, keyring, preserve_fds: request.preserve_fds })
+        let seccomp = seccomp.as_ref().map(seccomp::compile).transpose()?;
+        Ok(Self { namespaces, process, seccomp, keyring, preserve_fds: request.preserve_fds })
     }
 
     /// Whether the container has a namespace of that kind.

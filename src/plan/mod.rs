@@ -24,6 +24,7 @@ use serde_json::value::RawValue;
 use crate::bundle::Bundle;
 use crate::error::{Error, Result};
 use crate::host::Host;
+use crate::seccomp::{self, Filter};
 
 pub use cgroup::CgroupPlan;
 pub use devices::{Device, DeviceKind, Devices};
@@ -111,6 +112,8 @@ pub struct Plan {
     pub hostname: Option<String>,
     /// The NIS domain name in the UTS namespace.
     pub domainname: Option<String>,
+    /// Which system calls the container's processes may make.
+    pub seccomp: Option<Filter>,
     /// Kernel parameters of the container's namespaces.
     pub sysctls: Vec<Sysctl>,
     /// The program and what it runs as.
@@ -205,6 +208,12 @@ impl Plan {
             readonly_paths: paths(spec, |linux| linux.readonly_paths().as_ref()),
             hostname: spec.hostname().clone().filter(|name| !name.is_empty()),
             domainname: spec.domainname().clone().filter(|name| !name.is_empty()),
+            seccomp: spec
+                .linux()
+                .as_ref()
+                .and_then(|linux| linux.seccomp().as_ref())
+                .map(seccomp::compile)
+                .transpose()?,
             sysctls: sysctl::plan(spec, &namespaces)?,
             process,
             hooks: hooks(spec),

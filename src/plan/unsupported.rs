@@ -42,9 +42,8 @@ fn process_fields(process: &Process) -> [(&'static str, bool); 4] {
     ]
 }
 
-fn linux_fields(linux: &Linux) -> [(&'static str, bool); 7] {
+fn linux_fields(linux: &Linux) -> [(&'static str, bool); 6] {
     [
-        ("linux.seccomp", linux.seccomp().is_some()),
         ("linux.mountLabel", set(linux.mount_label().as_ref())),
         ("linux.intelRdt", linux.intel_rdt().is_some()),
         ("linux.memoryPolicy", linux.memory_policy().is_some()),
@@ -102,10 +101,7 @@ mod tests {
     #[test]
     fn security_settings_are_refused_rather_than_dropped() {
         let process = json!({"cwd": "/", "user": {"uid": 0, "gid": 0}});
-        assert_eq!(
-            refusal(&json!({"seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}}), &process).unwrap(),
-            "linux.seccomp"
-        );
+        assert_eq!(refusal(&json!({"mountLabel": "x"}), &process).unwrap(), "linux.mountLabel");
         let confined = json!({"cwd": "/", "user": {"uid": 0, "gid": 0}, "apparmorProfile": "docker-default"});
         assert_eq!(refusal(&json!({}), &confined).unwrap(), "process.apparmorProfile");
         let unconfined = json!({"cwd": "/", "user": {"uid": 0, "gid": 0}, "apparmorProfile": ""});

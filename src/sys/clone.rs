@@ -72,6 +72,24 @@ pub fn clone3(flags: CloneFlags, cgroup: Option<BorrowedFd<'_>>) -> Result<Clone
     }
 }
 
+/// Makes a process as [`clone3`] does with [`CloneFlags::PARENT`] and no namespace, by the older clone(2). Signal handlers stay
+/// as they are.
+///
+/// # Errors
+/// The errno of clone(2).
+pub fn clone_sibling() -> Result<Cloned, Errno> {
+    let mut pidfd: libc::c_int = -1;
+    let flags = libc::CLONE_PARENT | libc::CLONE_PIDFD;
+    // SAFETY: as in `clone3`. The third argument is where the pidfd goes; that those after it differ in their order between
+    // machines doesn't matter, as all are zero.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, flags, 0, &raw mut pidfd, 0, 0) };
+    match i32::try_from(checked(pid)?).ok().and_then(Pid::from_raw) {
+        None => Ok(Cloned::Child),
+        // SAFETY: as in `clone3`.
+        Some(pid) => Ok(Cloned::Parent(pid, unsafe { OwnedFd::from_raw_fd(pidfd) })),
+    }
+}
+
 /// Ends this process without running exit handlers and without flushing buffers, which in a cloned child are its parent's.
 pub fn exit_now(status: u8) -> ! {
     // SAFETY: _exit(2) takes an integer and does not return.

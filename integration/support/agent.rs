@@ -1,0 +1,97 @@
+//! A seccomp agent: takes the listener that a runtime sends it, and answers calls in the kernel's place.
+#![allow(unsafe_code, reason = "the two requests of a listener are in no library that is not C's")]
+
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
+use serde_json::Value;
+
+use super::wait::{DEADLINE, readable};
+
+const NOTIF_RECV: libc::c_ulong = 0xc050_2100;
+const NOTIF_SEND: libc::c_ulong = 0xc018_2101;
+
+/// The socket that `listenerPath` names.
+pub(crate) struct Agent {
+    socket: UnixListener,
+    path: PathBuf,
+}
+
+/// The listener of one filter.
+pub(crate) struct Notified {
+    listener: OwnedFd,
+}
+
+impl Agent {
+    pub(crate) fn new(dir: &Path) -> Self {
+        let path = dir.join("agent.sock");
+        Self { socket: UnixListener::bind(&path).expect("bind the agent's socket"), path }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What a runtime sends: the process's state and the listener.
+    pub(crate) fn receive(&self) -> (Value, Notified) {
+        assert!(readable(self.socket.as_fd(), DEADLINE), "nobody connected to the agent");
+        let (stream, _) = self.socket.accept().expect("accept");
+        assert!(readable(stream.as_fd(), DEADLINE), "nothing was sent to the agent");
+        let mut text = [0; 8192];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let buffers = &mut [std::io::IoSliceMut::new(&mut text)];
+        let received = rustix::net::recvmsg(&stream, buffers, &mut control, RecvFlags::CMSG_CLOEXEC).expect("recvmsg");
+        let rights = control.drain().filter_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+            _ => None,
+        });
+        let descriptors: Vec<OwnedFd> = rights.flatten().collect();
+        let [listener] = <[OwnedFd; 1]>::try_from(descriptors).expect("exactly one descriptor");
+        (serde_json::from_slice(&text[..received.bytes]).expect("JSON"), Notified { listener })
+    }
+}
+
+/// `struct seccomp_notif`.
+#[repr(C)]
+#[derive(Default)]
+struct Notification {
+    id: u64,
+    pid: u32,
+    flags: u32,
+    number: i32,
+    arch: u32,
+    instruction: u64,
+    args: [u64; 6],
+}
+
+/// `struct seccomp_notif_resp`.
+#[repr(C)]
+struct Answer {
+    id: u64,
+    value: i64,
+    error: i32,
+    flags: u32,
+}
+
+impl Notified {
+    /// Waits for a call and answers it with a value, or with minus an errno. Returns the call's first argument.
+    pub(crate) fn answer(&self, value: i64) -> u64 {
+        assert!(readable(self.listener.as_fd(), DEADLINE), "no call came");
+        let mut call = Notification::default();
+        self.request(NOTIF_RECV, (&raw mut call).cast());
+        let (value, error) = if value < 0 { (0, i32::try_from(value).expect("an errno")) } else { (value, 0) };
+        let mut answer = Answer { id: call.id, value, error, flags: 0 };
+        self.request(NOTIF_SEND, (&raw mut answer).cast());
+        call.args[0]
+    }
+
+    fn request(&self, request: libc::c_ulong, data: *mut libc::c_void) {
+        // SAFETY: each request is made with the structure that the kernel expects for it, and that outlives the call.
+        let result = unsafe { libc::ioctl(self.listener.as_raw_fd(), request, data) };
+        assert!(result != -1, "ioctl {request:#x}: {}", std::io::Error::last_os_error());
+    }
+}
