@@ -133,11 +133,14 @@ impl Runtime {
         format!("{CGROUP}/{}-{id}", self.name)
     }
 
-    fn write_bundle(&self, config: &Value, truth: &Path) -> Result<()> {
+    fn write_bundle(&self, config: &Value, programs: &[PathBuf]) -> Result<()> {
         for directory in ["bin", "dev", "proc", "sys"] {
             fs::create_dir_all(self.bundle().join("rootfs").join(directory))?;
         }
-        fs::copy(truth, self.bundle().join("rootfs/bin/true"))?;
+        for program in programs {
+            let name = program.file_name().ok_or("a program has a name")?;
+            fs::copy(program, self.bundle().join("rootfs/bin").join(name))?;
+        }
         self.write_config(config, "run")
     }
 
@@ -186,6 +189,10 @@ impl Runtime {
         timed(self.command(&["state", "waiting"]))
     }
 
+    fn exec(&self) -> Result<Duration> {
+        timed(self.command(&["exec", "running", "/bin/true"]))
+    }
+
     fn version(&self) -> Result<Duration> {
         let mut command = Command::new(&self.program);
         command.arg("--version");
@@ -229,8 +236,11 @@ impl Bench {
         };
         let runtimes: Vec<Runtime> = programs.into_iter().map(runtime).collect();
         let config = default_config(&runtimes[0].program, scratch)?;
-        let truth = compile_true(scratch)?;
-        runtimes.iter().try_for_each(|runtime| runtime.write_bundle(&config, &truth))?;
+        let programs = [
+            compile(scratch, "true", "int main(void) { return 0; }\n")?,
+            compile(scratch, "pause", "#include <unistd.h>\nint main(void) { for (;;) pause(); }\n")?,
+        ];
+        runtimes.iter().try_for_each(|runtime| runtime.write_bundle(&config, &programs))?;
         Ok(Self { runtimes, config, rounds })
     }
 
@@ -290,14 +300,15 @@ impl Bench {
         let real: Vec<&Runtime> = self.runtimes.iter().filter(|runtime| !runtime.is_floor()).collect();
         let life_cycle = self.interleaved(&real, Runtime::life_cycle)?;
         let state = self.with_waiting(&real, |bench| bench.interleaved(&real, Runtime::state))?;
+        let exec = self.with_running(&real, |bench| bench.interleaved(&real, Runtime::exec))?;
         let version = self.interleaved(&real, Runtime::version)?;
         let mut table = String::from(
             "## Other commands: median (p99), ms\n\n\
-             | runtime | create + start + delete | state | --version |\n|---|--:|--:|--:|\n",
+             | runtime | create + start + delete | state | exec | --version |\n|---|--:|--:|--:|--:|\n",
         );
         for (i, runtime) in real.iter().enumerate() {
-            let [life_cycle, state, version] = [&life_cycle[i], &state[i], &version[i]].map(Times::summary);
-            writeln!(table, "| {} | {life_cycle} | {state} | {version} |", runtime.name)?;
+            let times = [&life_cycle[i], &state[i], &exec[i], &version[i]].map(Times::summary);
+            writeln!(table, "| {} | {} |", runtime.name, times.join(" | "))?;
         }
         Ok(table + "\n")
     }
@@ -314,6 +325,22 @@ impl Bench {
         }
         done
     }
+
+    /// Does the work while each runtime has a container whose program waits for its end.
+    fn with_running<T>(&self, runtimes: &[&Runtime], work: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        let mut config = self.config.clone();
+        config["process"]["args"] = json!(["/bin/pause"]);
+        for runtime in runtimes {
+            runtime.write_config(&config, "running")?;
+            runtime.create("running")?;
+            timed(runtime.command(&["start", "running"]))?;
+        }
+        let done = work(self);
+        for runtime in runtimes {
+            timed(runtime.command(&["delete", "--force", "running"]))?;
+        }
+        done
+    }
 }
 
 /// What the runtime's `spec` writes, without a terminal and with `true` as the program.
@@ -327,9 +354,10 @@ fn default_config(runtime: &Path, scratch: &Path) -> Result<Value> {
     Ok(config)
 }
 
-fn compile_true(scratch: &Path) -> Result<PathBuf> {
-    let (source, program) = (scratch.join("true.c"), scratch.join("true"));
-    fs::write(&source, "int main(void) { return 0; }\n")?;
+/// A static program of that name.
+fn compile(scratch: &Path, name: &str, text: &str) -> Result<PathBuf> {
+    let (source, program) = (scratch.join(format!("{name}.c")), scratch.join(name));
+    fs::write(&source, text)?;
     let mut compiler = Command::new("cc");
     compiler.args(["-static", "-O2", "-o"]).arg(&program).arg(source);
     timed(compiler)?;

@@ -52,54 +52,79 @@ pub struct Options {
 /// # Errors
 /// When the program was not executed; nothing of it is left then.
 pub fn exec(options: &Options) -> Result<u8> {
-    sys::cloexec_from(3 + options.request.preserve_fds).call("close_range")?;
-    let (record, init) = joinable(options)?;
+    sys::cloexec_from(options.request.preserve_fds.saturating_add(3)).call("close_range")?;
+    let container = Container::find(options)?;
     let file = options.process.as_deref().map(ProcessFile::open).transpose()?;
-    let plan = ExecPlan::new(&record.exec, file, &options.request)?;
-    let joined = join(&plan, &record, &init, options);
-    let (child, foreground) = joined.map_err(|error| unless_stopped(&record.init, error))?;
+    let plan = ExecPlan::new(&container.record.exec, file, &options.request)?;
+    let joined = join(&plan, &container, options);
+    let (child, foreground) = joined.map_err(|error| unless_stopped(&container, error))?;
     let process = child.release()?;
     let Some(mut foreground) = foreground else { return Ok(0) };
     foreground.stay_with(&process)?;
     exit_code(process.as_fd())
 }
 
-/// The container's record and its init, when a process may join it now.
-fn joinable(options: &Options) -> Result<(Record, OwnedFd)> {
-    let state = State::open(&options.root, &options.id)?;
-    let record = state.load()?;
-    match (state.status(record.as_ref())?, record) {
-        ((Status::Paused, _), _) if !options.ignore_paused => {
-            Err(Error::new("cannot exec in a paused container (use --ignore-paused to override)"))
+/// A container that a process may join.
+struct Container {
+    record: Record,
+    init: OwnedFd,
+    cgroup: Option<Cgroup>,
+}
+
+impl Container {
+    fn find(options: &Options) -> Result<Self> {
+        let state = State::open(&options.root, &options.id)?;
+        let stopped = || Error::new(STOPPED);
+        let Some(record) = state.load()? else {
+            return Err(match state.status(None)?.0 {
+                Status::Creating => Error::new("cannot exec in a container that is being created"),
+                _ => stopped(),
+            });
+        };
+        let init = record.init.open()?.ok_or_else(stopped)?;
+        let cgroup = record.cgroup.as_deref().map(Cgroup::open).transpose()?.flatten();
+        if !options.ignore_paused && cgroup.as_ref().map_or(Ok(false), Cgroup::is_frozen)? {
+            return Err(Error::new("cannot exec in a paused container (use --ignore-paused to override)"));
         }
-        ((_, Some(init)), Some(record)) => Ok((record, init)),
-        ((Status::Creating, _), _) => Err(Error::new("cannot exec in a container that is being created")),
-        _ => Err(Error::new(STOPPED)),
+        Ok(Self { record, init, cgroup })
     }
 }
 
 /// From the plan to the executed program.
-fn join(plan: &ExecPlan, record: &Record, init: &OwnedFd, options: &Options) -> Result<(Child, Option<Foreground>)> {
+fn join(plan: &ExecPlan, container: &Container, options: &Options) -> Result<(Child, Option<Foreground>)> {
     let terminal = if options.detach { TerminalGoes::ToSocket } else { TerminalGoes::Here };
     let has_terminal = plan.process.terminal.is_some();
     let console_socket = caller::console_socket(options.console_socket.as_deref(), has_terminal, terminal)?;
     let pidfd_socket = caller::pidfd_socket(options.pidfd_socket.as_deref())?;
     caller::check_preserved_fds(plan.preserve_fds)?;
 
-    let handover = handover(plan, record)?;
+    let handover = handover(plan, &container.record)?;
 
-    let joining = Joining { init: init.as_fd(), console_socket: console_socket.as_ref().map(AsFd::as_fd) };
-    let mut child = birth(plan, record, &joining, &options.cgroups)?;
+    let joining = Joining { init: container.init.as_fd(), console_socket: console_socket.as_ref().map(AsFd::as_fd) };
+    let mut child = birth(plan, container, &joining, &options.cgroups)?;
     child.hand_listener_to(handover);
+    let foreground = converse(plan, &mut child, terminal, pidfd_socket);
+    let foreground = foreground.map_err(|error| with_oom(container, &child, error))?;
+    caller::write_pid_file(options.pid_file.as_deref(), child.raw_pid())?;
+    Ok((child, foreground))
+}
+
+/// The parent's part of the conversation, see `sync`, to its end.
+fn converse(
+    plan: &ExecPlan,
+    child: &mut Child,
+    terminal: TerminalGoes,
+    pidfd_socket: Option<OwnedFd>,
+) -> Result<Option<Foreground>> {
     if let Some(score) = plan.process.oom_score_adj {
         child.set_oom_score_adj(score)?;
     }
-    let comes_here = has_terminal && terminal == TerminalGoes::Here;
+    let comes_here = plan.process.terminal.is_some() && terminal == TerminalGoes::Here;
     let main = comes_here.then(|| child.wait_for(Step::Terminal)).transpose()?.and_then(|received| received.fd);
     child.wait_for(Step::Ready)?;
     child.limit(&plan.process.rlimits)?;
     // From here on a signal is the new process's.
-    let mut foreground = (!options.detach).then(Foreground::begin).transpose()?;
+    let mut foreground = (terminal == TerminalGoes::Here).then(Foreground::begin).transpose()?;
     child.tell(Step::Limited)?;
     if plan.has(Kind::Pid) {
         child.follow_replacement()?;
@@ -109,8 +134,7 @@ fn join(plan: &ExecPlan, record: &Record, init: &OwnedFd, options: &Options) -> 
         foreground.attach(main)?;
     }
     child.wait_executed()?;
-    caller::write_pid_file(options.pid_file.as_deref(), child.raw_pid())?;
-    Ok((child, foreground))
+    Ok(foreground)
 }
 
 /// The seccomp agent, connected before anything is made.
@@ -123,24 +147,24 @@ fn handover(plan: &ExecPlan, record: &Record) -> Result<Option<Handover>> {
 
 /// In the container's cgroup, or below it. A container that manages cgroups of its own has no process in the uppermost one
 /// (cgroups(7), no internal processes); there the new process goes where the init went.
-fn birth(plan: &ExecPlan, record: &Record, joining: &Joining<'_>, below: &[String]) -> Result<Child> {
-    let cgroup = cgroup(record, below)?;
+fn birth(plan: &ExecPlan, container: &Container, joining: &Joining<'_>, below: &[String]) -> Result<Child> {
     let into =
         |cgroup: Option<&Cgroup>| spawn::into(cgroup.map(AsFd::as_fd), |parent| attach::run(plan, joining, &parent));
-    match into(cgroup.as_ref()) {
-        Err(error) if error.errno() == Some(Errno::BUSY) && below.is_empty() => into(cgroup_of(&record.init)?.as_ref()),
+    if !below.is_empty() {
+        return into(Some(&cgroup_below(container, below).map_err(|error| error.doing("--cgroup"))?));
+    }
+    match into(container.cgroup.as_ref()) {
+        Err(error) if error.errno() == Some(Errno::BUSY) => into(cgroup_of(&container.record.init)?.as_ref()),
         born => born,
     }
 }
 
 /// runc's forms of `--cgroup`, of which cgroup v2 has one: a path below the container's cgroup.
-fn cgroup(record: &Record, below: &[String]) -> Result<Option<Cgroup>> {
-    let own = record.cgroup.as_deref().map(Cgroup::open).transpose()?.flatten();
+fn cgroup_below(container: &Container, below: &[String]) -> Result<Cgroup> {
     match below {
-        [] => Ok(own),
         [path] if !path.contains(':') => {
-            let own = own.ok_or_else(|| Error::new("the container has no cgroup of its own"));
-            own.and_then(|own| own.below(Path::new(path))).map(Some)
+            let own = container.cgroup.as_ref().ok_or_else(|| Error::new("the container has no cgroup of its own"));
+            own?.below(Path::new(path))
         }
         [path] => {
             let controllers = path.split(':').next().unwrap_or_default();
@@ -149,7 +173,6 @@ fn cgroup(record: &Record, below: &[String]) -> Result<Option<Cgroup>> {
         }
         _ => Err(Error::new("a process can be in one cgroup only")),
     }
-    .map_err(|error| if below.is_empty() { error } else { error.doing("--cgroup") })
 }
 
 /// Where the container's init is now.
@@ -159,7 +182,15 @@ fn cgroup_of(init: &Init) -> Result<Option<Cgroup>> {
     path.map_or(Ok(None), |path| Cgroup::open(&Host::probe().cgroup_root()?.join(path)))
 }
 
+/// A process that died for want of memory can't say so itself.
+fn with_oom(container: &Container, child: &Child, error: Error) -> Error {
+    match container.cgroup.as_ref().filter(|_| child.was_killed()).and_then(Cgroup::oom_kills) {
+        Some(1..) => error.hint("the kernel's OOM killer may have: linux.resources.memory.limit is low"),
+        _ => error,
+    }
+}
+
 /// Whatever went wrong, it went wrong because the container ended meanwhile.
-fn unless_stopped(init: &Init, error: Error) -> Error {
-    if init.is_ending() { Error::new(STOPPED) } else { error }
+fn unless_stopped(container: &Container, error: Error) -> Error {
+    if container.record.init.is_ending() { Error::new(STOPPED) } else { error }
 }

@@ -350,6 +350,13 @@ impl Child {
         }
     }
 
+    /// Whether SIGKILL ended it.
+    pub fn was_killed(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        let status = waitid(WaitId::PidFd(self.pidfd.as_fd()), options);
+        status.is_ok_and(|status| status.and_then(|status| status.terminating_signal()) == Some(libc::SIGKILL))
+    }
+
     /// The container goes on without this process. What comes back is a descriptor of it, to wait for its end.
     pub fn release(mut self) -> Result<OwnedFd> {
         let pidfd = self.pidfd.try_clone().call("dup")?;
