@@ -20,6 +20,7 @@ mod exec;
 mod exec_terminal;
 mod features;
 mod gate;
+mod golden;
 mod hooks;
 mod kill;
 mod lifecycle;
@@ -101,6 +102,7 @@ fn cases() -> Vec<Case> {
         advisories::cases(),
         documents::cases(),
         callers::cases(),
+        golden::cases(),
     ]
     .into_iter()
     .flatten()
