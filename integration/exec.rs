@@ -51,6 +51,10 @@ cases![
     a_paused_container_is_joined_on_request,
     a_user_namespace,
     a_shared_pid_namespace,
+    a_pid_namespace_of_another_container,
+    a_container_that_did_not_pivot,
+    a_program_that_lies_about_where_it_is,
+    a_directory_that_leads_out_is_refused,
     the_session_keyring_is_the_containers,
     limits_are_the_containers,
     the_oom_score_is_the_processes,
@@ -519,6 +523,48 @@ fn a_shared_pid_namespace() {
     let host = fs::read_link("/proc/self/ns/pid").expect("read the pid namespace");
     assert_eq!(report["namespaces"]["pid"], host.to_string_lossy().into_owned());
     exec(&c, [c.id(), "/probe", "exit", "6"]).run().exits(6);
+}
+
+fn a_pid_namespace_of_another_container() {
+    let first = Container::sleeping();
+    let path = format!("/proc/{}/ns/pid", first.pid());
+    let second = Container::new().args(["sleep"]);
+    let second = second.edit(|config| crate::support::config::join_namespace(config, "pid", &path)).up();
+    let report = report(&second, []);
+    assert_eq!(report["namespaces"]["pid"], fs::read_link(path).expect("read it").to_string_lossy().into_owned());
+    exec(&second, [second.id(), "/probe", "exit", "8"]).run().exits(8);
+    second.kill("KILL").quiet();
+    second.wait_exit();
+}
+
+fn a_container_that_did_not_pivot() {
+    let c = Container::new().args(["sleep"]).file("/mark", "the container's");
+    c.create_with(["--no-pivot"]).ok();
+    c.start().ok();
+    c.wait_for("ready");
+    assert_eq!(exec(&c, [c.id(), "/probe", "cat", "/mark"]).run().quiet().stdout, "the container's");
+}
+
+/// Links of procfs lead to what belongs to the process that looks, and that is still Orlop's.
+fn a_program_that_lies_about_where_it_is() {
+    needs(Need::Orlop("the texts"));
+    let c = Container::new().args(["sleep"]).symlink("/me", "/proc/self/exe").symlink("/fd", "/proc/self/fd").up();
+    fails(exec(&c, [c.id(), "/me"]).run(), ["exec: \"/me\": "]);
+    fails(exec(&c, [c.id(), "/proc/self/exe"]).run(), ["exec: \"/proc/self/exe\": "]);
+    fails(exec(&c, [c.id(), "/fd/3/bin/sh"]).run(), ["exec: \"/fd/3/bin/sh\": "]);
+}
+
+/// CVE-2024-21626.
+fn a_directory_that_leads_out_is_refused() {
+    needs(Need::Orlop("the texts"));
+    let c = Container::new().args(["sleep"]).symlink("/out", "/proc/self/fd/7").up();
+    for number in 3..12 {
+        let cwd = format!("/proc/self/fd/{number}");
+        fails(exec(&c, ["--cwd", &cwd, c.id(), "/probe", "exit", "0"]).run(), ["process.cwd: "]);
+        let parent = format!("/proc/self/fd/{number}/../..");
+        fails(exec(&c, ["--cwd", &parent, c.id(), "/probe", "exit", "0"]).run(), ["process.cwd: "]);
+    }
+    fails(exec(&c, ["--cwd", "/out", c.id(), "/probe", "exit", "0"]).run(), ["process.cwd: "]);
 }
 
 fn the_session_keyring_is_the_containers() {
