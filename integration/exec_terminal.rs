@@ -13,7 +13,7 @@ use crate::support::call::report_in;
 use crate::support::case::cases;
 use crate::support::container::Adopted;
 use crate::support::wait::readable;
-use crate::support::{Call, ConsoleSocket, Container, Need, Pty, Running, needs};
+use crate::support::{Call, ConsoleSocket, Container, Need, Pty, Running, needs, until};
 
 cases![
     the_terminal_is_the_processes_own,
@@ -329,7 +329,9 @@ fn a_pidfd_of_the_process_is_sent() {
     running.wait_for("ready");
     let (pidfd, text) = socket.receive_fd();
     assert_eq!(text, "setns");
-    assert_eq!(pid_of(&pidfd).to_string(), std::fs::read_to_string(pid_file).expect("the pid file"));
+    // The program may be quicker than the runtime, which writes the file once it was executed.
+    let pid = until("the pid file", || std::fs::read_to_string(&pid_file).ok());
+    assert_eq!(pid_of(&pidfd).to_string(), pid);
     assert!(!readable(pidfd.as_fd(), Duration::ZERO));
     running.signal(Signal::TERM);
     running.wait().exits(128 + 15);
