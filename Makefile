@@ -3,7 +3,7 @@
 # Where rustup puts cargo, for a shell that was opened before it did.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo build check unit integration test bench deny man install
+.PHONY: help setup demo build check unit oracle integration test bench deny man install
 
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -27,7 +27,11 @@ integration: setup root ## the real binary against the real kernel
 	cargo build --example probe
 	cargo test --test integration
 
-test: check integration ## everything
+oracle: setup ## seccomp profiles against libseccomp
+	tools/setup.sh libseccomp-dev
+	cargo test --lib libseccomp -- --ignored --nocapture
+
+test: check oracle integration ## everything
 
 bench: setup root ## time and memory beside the other runtimes on this machine
 	benches/run.sh

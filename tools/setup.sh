@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what a build of Orlop needs and this machine lacks: a C linker with the static C library, git, and Rust.
-# Arguments are further programs to have, each in the package of its name: tools/setup.sh strace
+# Arguments are further programs and libraries to have, each in the package of its name: tools/setup.sh strace libseccomp-dev
 # It says what it does, does nothing when nothing is missing, and changes nothing else.
 set -eu
 
@@ -23,8 +23,12 @@ missing_packages() {
 	# A compiler that does not find the static C library prints its bare name.
 	case $(cc -print-file-name=libc.a 2> /dev/null) in /*) ;; *) echo libc6-dev ;; esac
 	has git || echo git
-	for program in "$@"; do
-		has "$program" || echo "$program"
+	for package in "$@"; do
+		case $package in
+		# A library is there when the compiler finds it.
+		lib*-dev) name=${package%-dev} && case $(cc -print-file-name="$name.so" 2> /dev/null) in /*) ;; *) echo "$package" ;; esac ;;
+		*) has "$package" || echo "$package" ;;
+		esac
 	done
 }
 

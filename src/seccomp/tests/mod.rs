@@ -1,5 +1,6 @@
-//! The compiler against a naive reading of the same profile, and against bad input.
+//! The compiler against a naive reading of the same profile, against libseccomp, and against bad input.
 
+mod libseccomp;
 mod machine;
 mod naive;
 mod random;
