@@ -157,6 +157,7 @@ fn the_runtime_killed_while_it_deletes() {
 }
 
 fn two_hundred_execs_sixteen_at_a_time() {
+    needs(Need::Not("runc", "older releases lose one now and then: exec failed: EOF"));
     let c = Container::sleeping();
     in_parallel(16, 200, |index| {
         let code = i32::try_from(index % 100).expect("small");
