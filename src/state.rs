@@ -32,6 +32,7 @@ use crate::cgroupv2::{Cgroup, NewCgroup};
 use crate::error::{Annotate, Context, Error, Result};
 use crate::gate;
 use crate::host::read_proc;
+use crate::inside::exists;
 use crate::notify;
 use crate::plan::{Hook, Kind, Plan, check_id};
 use crate::seccomp::Listener;
@@ -209,13 +210,12 @@ impl Claim {
             Err(Errno::EXIST) => return Err(Error::new("container with given ID already exists")),
             Err(errno) => return Err(Error::call("mkdir", errno).doing(describe())),
         }
-        let dir = openat(&parent, id, DIRECTORY, Mode::empty()).call("open").doing(describe)?;
+        let dir = open_if_there(&parent, id).doing(describe)?.ok_or_else(deleted)?;
         flock(&dir, FlockOperation::LockExclusive).call("flock").doing(describe)?;
-        let claim = Self { state: State { root: root.into(), id: id.into(), dir }, keep: false };
-        if fstat(&claim.state.dir).call("fstat")?.st_nlink == 0 {
-            return Err(Error::new("the container was deleted while it was being created"));
-        }
-        Ok(claim)
+        // Between the making and the lock somebody may have deleted it, and somebody else may have made another one.
+        let is_ours = fstat(&dir).call("fstat")?.st_nlink > 0 && !exists(dir.as_fd(), RECORD);
+        let state = State { root: root.into(), id: id.into(), dir };
+        if is_ours { Ok(Self { state, keep: false }) } else { Err(deleted()) }
     }
 
     /// Notes which cgroup is about to be made, where there is none yet, so that `delete` finds it if this is where it ends.
@@ -281,6 +281,17 @@ impl Drop for Claim {
         if let Err(error) = self.state.remove() {
             tracing::warn!("{} is left behind: {error}", self.state.root.join(&self.state.id).display());
         }
+    }
+}
+
+fn deleted() -> Error {
+    Error::new("the container was deleted while it was being created")
+}
+
+fn open_if_there(parent: &OwnedFd, id: &str) -> Result<Option<OwnedFd>> {
+    match openat(parent, id, DIRECTORY, Mode::empty()) {
+        Err(Errno::NOENT) => Ok(None),
+        opened => opened.call("open").map(Some),
     }
 }
 
