@@ -55,6 +55,7 @@ fn step(args: &[String]) -> Step {
         "mkdir" => std::fs::create_dir(&rest[0]).map(|()| 0),
         "try-open-write" => print(&outcome(open_for_writing(&rest[0]))),
         "try-open-read" => print(&outcome(std::fs::File::open(&rest[0]))),
+        "keep-exe" => keep_executable(&rest[0]),
         "try-write" => print(&outcome(write_into(&rest[0], &rest[1]))),
         "try-mkdir" => print(&outcome(std::fs::create_dir(&rest[0]))),
         "try-exec" => print(&outcome(Command::new(&rest[0]).args(&rest[1..]).status())),
@@ -126,6 +127,18 @@ fn cat(path: &str) -> Step {
 
 fn open_for_writing(path: &str) -> std::io::Result<std::fs::File> {
     std::fs::OpenOptions::new().write(true).open(path)
+}
+
+/// Opens the executable of that process for reading, and when told to end opens what it kept for writing: CVE-2019-5736.
+fn keep_executable(pid: &str) -> Step {
+    let set = block_all()?;
+    let kept = match std::fs::File::open(format!("/proc/{pid}/exe")) {
+        Ok(kept) => kept,
+        refused => return print(&outcome(refused)),
+    };
+    print("kept")?;
+    while !matches!(set.wait()?, Signal::SIGTERM) {}
+    print(&outcome(open_for_writing(&format!("/proc/self/fd/{}", kept.as_raw_fd()))))
 }
 
 fn write_into(path: &str, text: &str) -> std::io::Result<()> {

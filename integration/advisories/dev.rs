@@ -28,7 +28,7 @@ cases![
 ];
 
 /// `/dev` is a volume, with this in it.
-fn with_dev(fill: impl FnOnce(&Path)) -> (Container, PathBuf) {
+pub(super) fn with_dev(fill: impl FnOnce(&Path)) -> (Container, PathBuf) {
     let c = Container::new();
     let dev = c.dir().join("dev");
     for directory in ["pts", "shm", "mqueue"] {
@@ -41,7 +41,7 @@ fn with_dev(fill: impl FnOnce(&Path)) -> (Container, PathBuf) {
     (c, dev)
 }
 
-fn device(path: &Path, major: u32, minor: u32) {
+pub(super) fn device(path: &Path, major: u32, minor: u32) {
     mknodat(CWD, path, FileType::CharacterDevice, Mode::from_raw_mode(0o666), makedev(major, minor)).expect("mknod");
 }
 

@@ -6,7 +6,9 @@
 mod cwd;
 mod descriptors;
 mod dev;
+mod exec;
 mod identity;
+mod live_mounts;
 mod mounts;
 mod own_binary;
 mod proc;
@@ -21,6 +23,8 @@ pub(crate) fn cases() -> Vec<Case> {
         dev::cases(),
         cwd::cases(),
         descriptors::cases(),
+        exec::cases(),
+        live_mounts::cases(),
         own_binary::cases(),
         identity::cases(),
         state::cases(),

@@ -12,10 +12,14 @@ use rustix::fs::{FileType, fstat};
 use serde_json::{Value, json};
 
 use crate::support::case::cases;
-use crate::support::{Call, Container, Lane, Need, needs};
+use crate::support::config::join_namespace;
+use crate::support::{Call, Container, Lane, Need, needs, until};
 
 cases![
     a_created_init_runs_from_a_file_that_cannot_be_written,
+    an_exec_runs_from_a_file_that_cannot_be_written,
+    a_neighbour_that_may_trace_cannot_write_it,
+    a_neighbour_that_may_not_trace_cannot_open_it,
     the_program_is_not_the_runtime,
     the_program_is_no_link_to_the_runtime,
     an_id_that_is_a_command_does_no_harm,
@@ -54,6 +58,49 @@ fn a_created_init_runs_from_a_file_that_cannot_be_written() {
     // What the test can do to the file itself, so that the refusal above says something.
     fs::OpenOptions::new().write(true).open(&runtime).expect("the copy itself can be written");
     assert_eq!(FileType::from_raw_mode(fstat(&executable).expect("fstat").st_mode), FileType::RegularFile);
+}
+
+/// The process that joins a container is a clone of this one, and executes the same file.
+fn an_exec_runs_from_a_file_that_cannot_be_written() {
+    let c = Container::sleeping();
+    let runtime = copy(&c);
+    let running = call(&c, &runtime, "exec").args([c.id(), "/probe", "sleep"]).spawn();
+    running.wait_for("ready");
+    let executable = File::open(format!("/proc/{}/exe", running.pid())).expect("open the runtime's executable");
+    running.signal(rustix::process::Signal::TERM);
+    running.wait().exits(128 + 15);
+    let again = fs::OpenOptions::new().write(true).open(format!("/proc/self/fd/{}", executable.as_raw_fd()));
+    let refused = again.expect_err("the executable was opened for writing").kind();
+    assert!(matches!(refused, ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied), "{refused}");
+}
+
+/// From inside: a container with these capabilities keeps the executable of an init that shares its pid namespace, until nobody
+/// executes it any more. Returns what it printed.
+fn kept_by_a_neighbour(capabilities: &[&str]) -> String {
+    let sets = json!({"bounding": capabilities, "effective": capabilities, "permitted": capabilities});
+    let attacker = Container::new().args(["sleep"]).set("/process/capabilities", sets).up();
+    let c = Container::beside(&attacker)
+        .edit(|config| join_namespace(config, "pid", &format!("/proc/{}/ns/pid", attacker.pid())));
+    let runtime = copy(&c);
+    call(&c, &runtime, "create").arg(c.id()).run().ok();
+    let status = fs::read_to_string(format!("/proc/{}/status", c.pid())).expect("read the init's status");
+    let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:")).expect("its pids");
+    let pid = pids.split_whitespace().next_back().expect("the pid in there");
+    let attack = attacker.call("exec").args([attacker.id(), "/probe", "keep-exe", pid]).spawn();
+    // It is kept now, or was refused.
+    until("the attack's first step", || attack.stdout().contains('\n').then_some(()));
+    call(&c, &runtime, "delete").arg("--force").arg(c.id()).run().ok();
+    attack.signal(rustix::process::Signal::TERM);
+    fs::OpenOptions::new().write(true).open(&runtime).expect("nobody executes the copy any more");
+    attack.wait().ok().stdout
+}
+
+fn a_neighbour_that_may_trace_cannot_write_it() {
+    assert_eq!(kept_by_a_neighbour(&["CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE"]), "kept\nEROFS\n");
+}
+
+fn a_neighbour_that_may_not_trace_cannot_open_it() {
+    assert_eq!(kept_by_a_neighbour(&["CAP_DAC_OVERRIDE", "CAP_KILL"]), "EACCES\n");
 }
 
 fn the_program_is_not_the_runtime() {
