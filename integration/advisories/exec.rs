@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 
 use super::dev::{device, with_dev};
 use crate::support::case::cases;
-use crate::support::config::drop_mount;
+use crate::support::config::{drop_mount, drop_namespaces};
 use crate::support::{Call, ConsoleSocket, Container, Lane, Output};
 
 cases![
     a_descriptor_is_no_working_directory,
     a_link_made_meanwhile_is_no_working_directory,
-    a_descriptor_of_the_caller_is_no_working_directory,
+    a_preserved_descriptor_is_no_working_directory,
     a_process_file_leads_no_way_out,
     the_program_is_not_the_runtime,
     a_program_is_not_found_through_a_descriptor,
@@ -40,12 +40,27 @@ fn report(c: &Container, options: &[&str]) -> Value {
     exec(c, options, &["/probe", "report"]).ok().report()
 }
 
+/// Where the attacks by way of `/proc/self` have a chance: in the procfs of a pid namespace of its own, a process that is about to
+/// join doesn't find itself, and every such path ends there.
+fn in_the_hosts_pid_namespace() -> Container {
+    Container::new().args(["sleep"]).edit(|config| drop_namespaces(config, &["pid"]))
+}
+
+/// What a descriptor of the process may be: its own first ones, and one that the caller left open at the host's root.
+const DESCRIPTORS: [u32; 7] = [3, 4, 5, 6, 7, 8, 77];
+
+/// `exec OPTIONS ID WORDS` by a caller that left the host's root open as 77.
+fn exec_beside_the_root(c: &Container, options: &[&str], words: &[&str]) -> Output {
+    let call = c.prepare(Call::launched(c.dir(), &["--fd", "77=/"])).arg("exec");
+    call.args(options).arg(c.id()).args(words).run()
+}
+
 /// CVE-2024-21626.
 fn a_descriptor_is_no_working_directory() {
-    let c = Container::sleeping();
-    for number in 3..9 {
+    let c = in_the_hosts_pid_namespace().up();
+    for number in DESCRIPTORS {
         let path = format!("/proc/self/fd/{number}");
-        refused(&exec(&c, &["--cwd", &path], &["/probe", "report"]), "cwd");
+        refused(&exec_beside_the_root(&c, &["--cwd", &path], &["/probe", "report"]), "cwd");
     }
     for path in ["/proc/self/cwd", "/proc/self/root", "/proc/thread-self/root/.."] {
         refused(&exec(&c, &["--cwd", path], &["/probe", "report"]), "cwd");
@@ -54,54 +69,54 @@ fn a_descriptor_is_no_working_directory() {
 
 /// CVE-2024-21626: the caller names an ordinary directory, and the container has made something else of it.
 fn a_link_made_meanwhile_is_no_working_directory() {
-    let c = Container::new().args(["sleep"]).directory("/work").up();
+    let c = in_the_hosts_pid_namespace().directory("/work").up();
     assert_eq!(report(&c, &["--cwd", "/work"])["cwd"], "/work");
     let work = c.rootfs().join("work");
     fs::remove_dir(&work).expect("remove the directory");
-    for number in 3..9 {
+    for number in DESCRIPTORS {
         std::os::unix::fs::symlink(format!("/proc/self/fd/{number}"), &work).expect("make a link");
-        refused(&exec(&c, &["--cwd", "/work"], &["/probe", "report"]), "cwd");
+        refused(&exec_beside_the_root(&c, &["--cwd", "/work"], &["/probe", "report"]), "cwd");
         fs::remove_file(&work).expect("remove the link");
     }
 }
 
-/// CVE-2024-21626: one that the caller left open, or meant the process to have.
-fn a_descriptor_of_the_caller_is_no_working_directory() {
-    let c = Container::sleeping();
-    for (fd, kept) in [("77=/", "0"), ("3=/", "1")] {
-        let path = format!("/proc/self/fd/{}", fd.trim_end_matches("=/"));
-        let call = c.prepare(Call::launched(c.dir(), &["--fd", fd])).args(["exec", "--preserve-fds", kept]);
-        refused(&call.args(["--cwd", &path, c.id(), "/probe", "report"]).run(), "cwd");
-    }
+/// CVE-2024-21626: even one that the process may have.
+fn a_preserved_descriptor_is_no_working_directory() {
+    let c = in_the_hosts_pid_namespace().up();
+    let call = c.prepare(Call::launched(c.dir(), &["--fd", "3=/"])).args(["exec", "--preserve-fds", "1"]);
+    refused(&call.args(["--cwd", "/proc/self/fd/3", c.id(), "/probe", "report"]).run(), "cwd");
 }
 
 /// CVE-2024-21626, by the other form of the command.
 fn a_process_file_leads_no_way_out() {
-    let c = Container::sleeping();
+    let c = in_the_hosts_pid_namespace().up();
     let file = c.dir().join("process.json");
-    for (cwd, program) in [("/proc/self/fd/5", "/probe"), ("/", "/proc/self/exe"), ("/", "/proc/self/fd/5/bin/sh")] {
+    let program = format!("/proc/self/fd/77{}", Lane::get().probe().display());
+    for (cwd, program) in [("/proc/self/fd/77", "/probe"), ("/", "/proc/self/exe"), ("/", &program)] {
         let process = json!({"cwd": cwd, "args": [program, "report"], "user": {"uid": 0, "gid": 0}});
         fs::write(&file, process.to_string()).expect("write the process file");
-        refused(&c.call("exec").arg("--process").arg(&file).arg(c.id()).run(), "process.");
+        let file = file.to_str().expect("a path of text");
+        refused(&exec_beside_the_root(&c, &["--process", file], &[]), "process.");
     }
 }
 
 /// CVE-2019-5736: the container waits for the next `exec` of what it has made a link to the runtime.
 fn the_program_is_not_the_runtime() {
-    let c = Container::new().args(["sleep"]).symlink("/bin/sh", "/proc/self/exe").up();
+    let c = in_the_hosts_pid_namespace().symlink("/bin/sh", "/proc/self/exe").up();
     for program in ["/proc/self/exe", "/proc/thread-self/exe", "/bin/sh", "sh"] {
         refused(&exec(&c, &[], &[program, "--version"]), "exec");
     }
 }
 
+/// CVE-2024-21626: a program of the host, which could be overwritten from inside, or do its work there.
 fn a_program_is_not_found_through_a_descriptor() {
-    let c = Container::new().args(["sleep"]).symlink("/outside", "/proc/self/fd/5").up();
+    let c = in_the_hosts_pid_namespace().symlink("/outside", "/proc/self/fd/77").up();
     let probe = Lane::get().probe().display();
-    for number in 3..7 {
+    for number in DESCRIPTORS {
         let path = format!("/proc/self/fd/{number}/../../../../../../../..{probe}");
-        refused(&exec(&c, &[], &[&path, "report"]), "exec");
+        refused(&exec_beside_the_root(&c, &[], &[&path, "report"]), "exec");
     }
-    refused(&exec(&c, &[], &[&format!("/outside{probe}"), "report"]), "exec");
+    refused(&exec_beside_the_root(&c, &[], &[&format!("/outside{probe}"), "report"]), "exec");
 }
 
 /// CVE-2026-30892: a user id of one digit was taken for root's. And CVE-2024-40635: one too large is not another.
