@@ -38,8 +38,8 @@ fn a_neighbour_sees_nothing_of_an_init() {
     assert_eq!((&seen["descriptors"], &seen["writable"]), (&json!({}), &json!([])));
 }
 
-/// CVE-2016-9962: the root of a user namespace may look into whatever belongs to it. An init that joins it doesn't, as long as it
-/// is not dumpable.
+/// CVE-2016-9962: the root of a user namespace may look into whatever belongs to it. An init that joins it doesn't, as
+/// long as it is not dumpable.
 fn a_neighbour_with_all_rights_in_its_user_namespace_sees_nothing_of_an_init() {
     let all = json!(["CAP_SYS_PTRACE", "CAP_SYS_ADMIN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH"]);
     let snoop = Container::new()
@@ -120,8 +120,8 @@ fn hooks_inherit_nothing() {
     }
 }
 
-/// CVE-2026-84042, CVE-2022-1227: the image has something else at the paths of the host's programs. What is not its own startContainer
-/// hook must not be taken from there.
+/// CVE-2026-84042, CVE-2022-1227: the image has something else at the paths of the host's programs. What is not its own
+/// startContainer hook must not be taken from there.
 fn hooks_are_the_hosts_programs() {
     let c = Container::new().args(["exit", "0"]);
     let program = Lane::get().probe().to_str().expect("a path of text");

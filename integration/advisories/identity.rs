@@ -49,7 +49,8 @@ fn the_callers_capabilities_do_not_arrive() {
     }
 }
 
-/// CVE-2022-29162, CVE-2022-24769, as published: the image's file has inheritable capabilities, and the caller of the runtime too.
+/// CVE-2022-29162, CVE-2022-24769, as published: the image's file has inheritable capabilities, and the caller of the
+/// runtime too.
 fn a_files_inheritable_capabilities_give_a_user_nothing() {
     needs(Need::Capability("CAP_SETFCAP"));
     let net_raw = json!(["CAP_NET_RAW"]);
@@ -144,7 +145,8 @@ fn a_home_of_two_lines_is_written_nowhere() {
     assert_eq!(fs::read_to_string(c.rootfs().join("etc/passwd")).expect("read"), passwd);
 }
 
-/// CVE-2021-43784: lengths that wrapped made other mappings of them. The kernel takes 340 lines, and no more than a page.
+/// CVE-2021-43784: lengths that wrapped made other mappings of them. The kernel takes 340 lines, and no more than a
+/// page.
 fn hundreds_of_mappings_arrive_as_they_are() {
     let lines = |count: u32| {
         (0..count).map(|id| json!({"containerID": id, "hostID": 100_000 + id * 2, "size": 1})).collect::<Vec<_>>()
