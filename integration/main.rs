@@ -27,6 +27,7 @@ mod lifecycle;
 mod list;
 mod live_mounts;
 mod masked;
+mod mount_options;
 mod mounts;
 mod namespaces;
 mod pause;
@@ -76,6 +77,7 @@ fn cases() -> Vec<Case> {
         seccomp::cases(),
         namespaces::cases(),
         mounts::cases(),
+        mount_options::cases(),
         devices::cases(),
         masked::cases(),
         hooks::cases(),

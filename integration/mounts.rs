@@ -56,28 +56,28 @@ cases![
     no_mount_namespace_is_an_error,
 ];
 
-fn report_of(c: &Container) -> Value {
+pub(crate) fn report_of(c: &Container) -> Value {
     c.run().ok().report()
 }
 
 /// The topmost mount at a target.
-fn mount_at<'a>(report: &'a Value, target: &str) -> &'a Value {
+pub(crate) fn mount_at<'a>(report: &'a Value, target: &str) -> &'a Value {
     let all = report["mounts"].as_array().expect("a report has mounts");
     all.iter().rev().find(|mount| mount["target"] == target).unwrap_or_else(|| panic!("nothing is mounted at {target}"))
 }
 
-fn has_options(mount: &Value, wanted: &[&str]) -> bool {
+pub(crate) fn has_options(mount: &Value, wanted: &[&str]) -> bool {
     let options = mount["options"].as_array().expect("a list");
     wanted.iter().all(|wanted| options.iter().any(|option| option == wanted))
 }
 
-fn has_super_options(mount: &Value, wanted: &[&str]) -> bool {
+pub(crate) fn has_super_options(mount: &Value, wanted: &[&str]) -> bool {
     let options = mount["superOptions"].as_array().expect("a list");
     wanted.iter().all(|wanted| options.iter().any(|option| option == wanted))
 }
 
 /// A directory on the host with one file in it.
-fn source(c: &Container, name: &str) -> PathBuf {
+pub(crate) fn source(c: &Container, name: &str) -> PathBuf {
     let path = c.dir().join(name);
     fs::create_dir_all(&path).expect("create a source");
     fs::write(path.join("file"), "content").expect("write into it");
@@ -344,7 +344,7 @@ fn a_mount_at_the_root_of_a_mount() {
 }
 
 /// Options of a tmpfs and what mountinfo then shows for it.
-const OPTIONS: [(&str, &str); 15] = [
+const OPTIONS: [(&str, &str); 18] = [
     ("ro", "ro"),
     ("rw", "rw"),
     ("nosuid", "nosuid"),
@@ -353,6 +353,9 @@ const OPTIONS: [(&str, &str); 15] = [
     ("noatime", "noatime"),
     ("nodiratime", "nodiratime"),
     ("relatime", "relatime"),
+    ("strictatime", "rw"),
+    ("nosymfollow", "nosymfollow"),
+    ("lazytime", "super:lazytime"),
     ("sync", "super:sync"),
     ("dirsync", "super:dirsync"),
     ("mand", "rw"),

@@ -346,6 +346,11 @@ fn check_mounts(mounts: &[oci_spec::runtime::Mount]) -> Result<()> {
         for (j, option) in mount.options().iter().flatten().enumerate() {
             refuse_nul(option, || format!("mounts[{i}].options[{j}]"))?;
         }
+        for (name, mappings) in [("uidMappings", mount.uid_mappings()), ("gidMappings", mount.gid_mappings())] {
+            for (j, mapping) in mappings.iter().flatten().enumerate() {
+                check_mapping(mapping, || format!("mounts[{i}].{name}[{j}]"))?;
+            }
+        }
     }
     Ok(())
 }

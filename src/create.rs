@@ -12,8 +12,8 @@ use crate::error::{Context, Error, Result};
 use crate::hooks::Circumstances;
 use crate::host::Host;
 use crate::init::{self, Inherited};
-use crate::plan::{Kind, Plan, Request};
-use crate::sources::Sources;
+use crate::plan::{Plan, Request};
+use crate::sources::Opened;
 use crate::spawn::{self, Child};
 use crate::state::{self, Claim, Record, State, Status};
 use crate::sync::Step;
@@ -81,7 +81,7 @@ pub(crate) fn container(options: &Options, terminal: TerminalGoes) -> Result<Cre
     if request.notify.is_some() {
         notify::make_dir(claim.dir())?;
     }
-    let sources = sources(&plan)?;
+    let sources = Opened::new(&plan)?;
     let inherited = Inherited { sources, gate: gate::make(claim.dir())?, console_socket };
     let (record, init, terminal) = from_plan(&plan, options, terminal, &claim, inherited, pidfd_socket)
         .inspect_err(|_| hooks::run_all(&plan.hooks.poststop, reading(&this(&plan, Status::Stopped, 0))))?;
@@ -114,12 +114,6 @@ fn from_plan(
     let init = child.release()?;
     cgroup.into_iter().for_each(NewCgroup::keep);
     Ok((record, init, main))
-}
-
-/// Opened here, with this process's privileges; in a user namespace by the child, see `sources`.
-fn sources(plan: &Plan) -> Result<Option<Sources>> {
-    let here = Host::probe().is_root() && !plan.namespaces.has(Kind::User);
-    here.then(|| Sources::open(plan)).transpose()
 }
 
 /// The parent's part of the conversation, see `sync`. Returns the terminal's main side when it came here.

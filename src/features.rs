@@ -78,6 +78,7 @@ struct Switch {
 }
 
 const OFF: Switch = Switch { enabled: false };
+const ON: Switch = Switch { enabled: true };
 
 /// The document that `features` prints.
 pub fn features() -> Result<String> {
@@ -111,7 +112,7 @@ fn this_build() -> Features {
             apparmor: OFF,
             selinux: OFF,
             intel_rdt: OFF,
-            mount_extensions: MountExtensions { idmap: OFF },
+            mount_extensions: MountExtensions { idmap: ON },
             net_devices: OFF,
         },
         annotations: BTreeMap::from([("org.orlop.commit", COMMIT), ("org.orlop.version", VERSION)]),
@@ -164,7 +165,7 @@ mod tests {
         for absent in ["apparmor", "selinux", "intelRdt", "netDevices"] {
             assert_eq!(linux[absent]["enabled"], false, "{absent}");
         }
-        assert_eq!(linux["mountExtensions"]["idmap"]["enabled"], false);
+        assert_eq!(linux["mountExtensions"]["idmap"]["enabled"], true);
         assert!(linux.get("memoryPolicy").is_none());
         assert!(features.get("potentiallyUnsafeConfigAnnotations").is_none());
     }

@@ -3,13 +3,14 @@
 //! A path is resolved once, below a root that no link leads out of, and from then on there is only the descriptor
 //! (rule R1: CVE-2021-30465, CVE-2024-45310 and their kind).
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CStr, OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, fstatfs, mkdirat, mknodat, openat, openat2, readlinkat,
+    symlinkat,
 };
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
@@ -64,6 +65,11 @@ impl Inside {
         self.open(path, OFlags::PATH, ResolveFlags::NO_SYMLINKS)
     }
 
+    /// As [`Self::find`], but a symbolic link at the very end is what is found.
+    pub fn find_itself(&self, path: &Path) -> Result<OwnedFd, Errno> {
+        self.open(path, OFlags::PATH | OFlags::NOFOLLOW, ResolveFlags::empty())
+    }
+
     /// Opens `path`.
     ///
     /// # Errors
@@ -96,6 +102,18 @@ impl Inside {
         let kind = FileType::from_raw_mode(fstat(&made).ok()?.st_mode);
         // Nobody put anything else there since.
         (kind == if make == Make::Dir { FileType::Directory } else { FileType::RegularFile }).then_some(made)
+    }
+
+    /// Makes a symbolic link to `text` at `path`. One that says the same may be there already.
+    pub fn make_link(&self, path: &Path, text: &CStr) -> Result<()> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(Error::new("is no place for a symbolic link"));
+        };
+        let parent = self.find_or_make(parent, Make::Dir)?;
+        match symlinkat(text, &parent, name) {
+            Err(Errno::EXIST) if readlinkat(&parent, name, Vec::new()).is_ok_and(|there| *there == *text) => Ok(()),
+            made => made.call("symlinkat"),
+        }
     }
 
     /// The lookup by hand, one component at a time, that knows where to make what is missing.

@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::{Command, Stdio};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -111,6 +112,30 @@ fn clone_error(errno: Errno) -> Error {
         _ => error,
     }
 }
+
+/// A user namespace with these ids, which nothing runs in: mounts take their mapping from one. The process that it was made
+/// with is gone when this returns.
+pub fn user_namespace(ids: &IdMaps) -> Result<OwnedFd> {
+    let (parent_end, child_end) = Sync::pair()?;
+    match clone3(CloneFlags::namespaces(Kind::User.bit()), None).map_err(clone_error)? {
+        Cloned::Child => {
+            drop(parent_end);
+            // It has nothing to do but to be there until the parent, or the parent's end of the connection, goes.
+            exit_now(u8::from(child_end.wait_for(Step::IdsMapped).is_err()))
+        }
+        Cloned::Parent(pid, pidfd) => {
+            drop(child_end);
+            let role = "the process of a user namespace for mounts";
+            let child = Child { pid, role, pidfd, sync: parent_end, handover: None, released: false };
+            child.write_proc("uid_map", &IdMaps::text(&ids.uids)).hint(MAP_HINT)?;
+            child.write_proc("gid_map", &IdMaps::text(&ids.gids)).hint(MAP_HINT)?;
+            let path = format!("/proc/{}/ns/user", child.raw_pid());
+            File::open(&path).call("open").map(OwnedFd::from).doing(|| path)
+        }
+    }
+}
+
+const MAP_HINT: &str = "at most 340 ranges that don't overlap, of ids that this user may map";
 
 /// In the child: another process takes its place, in new namespaces of these bits, and in the pid namespace that the child has
 /// joined for its children. The caller's own parent is its parent too. Returns in the new process only.
@@ -296,21 +321,51 @@ impl Child {
     }
 
     /// Writes the id maps of the child's new user namespace, and lets it go on.
+    ///
+    /// A user without privileges may map its own ids by itself; for more, what `/etc/subuid` and `/etc/subgid` grant, there are
+    /// newuidmap(1) and newgidmap(1).
     pub fn map_ids(&self, ids: &IdMaps) -> Result<()> {
         let privileged = rustix::process::geteuid().is_root();
-        if !privileged {
-            // The kernel lets an unprivileged user map a group only where groups can't be dropped any more.
-            self.write_proc("setgroups", "deny").field("linux.gidMappings")?;
+        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        if privileged || IdMaps::is_only(&ids.uids, uid) {
+            self.write_map("uid_map", &ids.uids, "linux.uidMappings")?;
+        } else {
+            self.grant_map("newuidmap", &ids.uids).field("linux.uidMappings")?;
         }
-        self.write_map("uid_map", &ids.uids, "linux.uidMappings")?;
-        self.write_map("gid_map", &ids.gids, "linux.gidMappings")?;
+        if privileged || IdMaps::is_only(&ids.gids, gid) {
+            if !privileged {
+                // The kernel lets an unprivileged user map a group only where groups can't be dropped any more.
+                self.write_proc("setgroups", "deny").field("linux.gidMappings")?;
+            }
+            self.write_map("gid_map", &ids.gids, "linux.gidMappings")?;
+        } else {
+            self.grant_map("newgidmap", &ids.gids).field("linux.gidMappings")?;
+        }
         self.tell(Step::IdsMapped)
     }
 
+    /// Asks the machine's set-uid program, which knows what this user was granted. It is the host's: no container's path has been
+    /// looked at yet.
+    fn grant_map(&self, program: &'static str, ranges: &[IdMap]) -> Result<()> {
+        let numbers = ranges.iter().flat_map(|range| [range.container, range.host, range.size]);
+        let output = Command::new(program)
+            .arg(self.raw_pid().to_string())
+            .args(numbers.map(|number| number.to_string()))
+            .stdin(Stdio::null())
+            .output()
+            .call("execve")
+            .doing(|| program)
+            .hint("without privileges, more than one's own id takes this program, of the package uidmap or shadow")?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said = said.trim().trim_start_matches(program).trim_start_matches(": ");
+        Err(Error::new(said).doing(program).hint("/etc/subuid and /etc/subgid say which ids a user may map"))
+    }
+
     fn write_map(&self, file: &str, ranges: &[IdMap], field: &str) -> Result<()> {
-        self.write_proc(file, &IdMaps::text(ranges))
-            .hint("at most 340 ranges that don't overlap, of ids that this user may map")
-            .field(field)
+        self.write_proc(file, &IdMaps::text(ranges)).hint(MAP_HINT).field(field)
     }
 
     /// Sets how readily the kernel's OOM killer takes the container.

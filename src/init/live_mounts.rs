@@ -1,7 +1,7 @@
 //! Mounts in a container that runs already, made and taken away by a process that enters its namespaces for that alone. It stays
 //! out of the container's pid namespace, and so out of its sight, and out of its cgroup, which may be frozen.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use rustix::io::Errno;
@@ -12,7 +12,7 @@ use super::{attach, identity, mounts, namespaces};
 use crate::error::{Annotate, Context, Error, Result};
 use crate::inside::Inside;
 use crate::plan::{Kind, LiveMounts, Mount};
-use crate::sources::of_live_mounts;
+use crate::sources::{Source, of_live_mounts};
 use crate::spawn::set_undumpable;
 use crate::sync::{Step, Sync};
 
@@ -20,7 +20,7 @@ use crate::sync::{Step, Sync};
 #[derive(Debug)]
 pub enum Work {
     /// The mounts are made. Their sources, where the parent opened them.
-    Add(Option<Vec<Option<OwnedFd>>>),
+    Add(Option<Vec<Option<Source>>>),
     /// They are taken away.
     Remove,
 }
@@ -54,7 +54,7 @@ fn work_in(plan: &LiveMounts, container: BorrowedFd<'_>, work: Work) -> Result<(
 
 /// As at the container's creation: only copies of mounts that belong to its user namespace keep the flags locked that the host's
 /// root put there.
-fn sources_in_user_namespace(plan: &LiveMounts, container: BorrowedFd<'_>) -> Result<Vec<Option<OwnedFd>>> {
+fn sources_in_user_namespace(plan: &LiveMounts, container: BorrowedFd<'_>) -> Result<Vec<Option<Source>>> {
     namespaces::join_all(container, Kind::User.bit())?;
     crate::sys::unshare(Kind::Mount.bit()).call("unshare").doing(|| "copy the host's mounts")?;
     of_live_mounts(plan)
@@ -68,7 +68,7 @@ fn enter(plan: &LiveMounts, container: BorrowedFd<'_>, namespaces: u64) -> Resul
 }
 
 /// All of them or none.
-fn add(plan: &LiveMounts, root: &Inside, sources: Vec<Option<OwnedFd>>) -> Result<()> {
+fn add(plan: &LiveMounts, root: &Inside, sources: Vec<Option<Source>>) -> Result<()> {
     for (i, (mount, source)) in plan.mounts.iter().zip(sources).enumerate() {
         if let Err(error) = mounts::attach_one(mount, root, source) {
             for done in plan.mounts[..i].iter().rev() {

@@ -4,6 +4,7 @@
 
 pub mod attach;
 mod console;
+mod copy_up;
 mod devices;
 mod identity;
 pub mod live_mounts;
@@ -22,7 +23,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use crate::error::{Context, Error, Result};
 use crate::hooks::Circumstances;
 use crate::plan::{Kind, Plan};
-use crate::sources::{Sources, restore_file_limit};
+use crate::sources::{Opened, restore_file_limit};
 use crate::spawn::Unjoined;
 use crate::state::{self, Status};
 use crate::sync::{Step, Sync};
@@ -31,8 +32,8 @@ use crate::{gate, hooks, sys};
 /// What the parent opened for the child.
 #[derive(Debug)]
 pub struct Inherited {
-    /// Copies of the host's mounts; `None` in a user namespace, where they have to be copies of the child's own mounts.
-    pub sources: Option<Sources>,
+    /// Copies of the host's mounts. In a user namespace most have to be copies of the child's own mounts.
+    pub sources: Opened,
     /// The listening end of the gate.
     pub gate: OwnedFd,
     /// The connected socket of `--console-socket`.
@@ -70,7 +71,7 @@ fn init(plan: &Plan, inherited: Inherited, unjoined: Unjoined, audience: &mut Au
     let Inherited { sources, gate, console_socket } = inherited;
 
     namespaces::enter(plan, unjoined, parent)?;
-    let sources = sources.map_or_else(|| Sources::open(plan), Ok)?;
+    let sources = sources.complete(plan)?;
     identity::become_root(plan.namespaces.has(Kind::User))?;
     let root = rootfs::attach(plan, sources.root)?;
     mounts::attach(plan, &root, sources.mounts)?;

@@ -6,49 +6,83 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, fstat, fstatfs};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string,
-    fsmount, fsopen, move_mount,
+    FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_reconfigure,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, fspick, move_mount,
 };
 
+use super::copy_up::copy_up;
 use super::rootfs::propagate;
 use crate::error::{Annotate, Context, Error, Result};
 use crate::inside::{Inside, Make, PROC_SUPER_MAGIC};
 use crate::plan::{FsOption, Mount, MountSource, Plan, ProcTarget};
+use crate::sources::Source;
 use crate::sys::{MountAttr, mount_setattr};
 
 /// Mounts everything, in the config's order.
-pub(super) fn attach(plan: &Plan, root: &Inside, sources: Vec<Option<OwnedFd>>) -> Result<()> {
+pub(super) fn attach(plan: &Plan, root: &Inside, sources: Vec<Option<Source>>) -> Result<()> {
     plan.mounts.iter().zip(sources).try_for_each(|(mount, source)| attach_one(mount, root, source))
 }
 
 /// Mounts one.
-pub(super) fn attach_one(mount: &Mount, root: &Inside, source: Option<OwnedFd>) -> Result<()> {
+pub(super) fn attach_one(mount: &Mount, root: &Inside, source: Option<Source>) -> Result<()> {
     attach_at_target(mount, root, source)
         .doing(|| format!("mount {:?}", mount.target.display().to_string()))
         .field_with(|| mount.field.clone())
 }
 
-fn attach_at_target(mount: &Mount, root: &Inside, source: Option<OwnedFd>) -> Result<()> {
+fn attach_at_target(mount: &Mount, root: &Inside, source: Option<Source>) -> Result<()> {
     let destination = || format!("{}.destination", mount.field);
     match (&mount.source, source) {
-        (MountSource::Remount, _) => {
+        (MountSource::Remount(options), _) => {
             let target = root.find(&mount.target).call("openat2").field_with(destination)?;
-            set_attributes(mount, target.as_fd())
+            reconfigure(mount, options, target.as_fd())?;
+            set_attributes(mount, target.as_fd(), mount.attr)
         }
-        (MountSource::Filesystem { fstype, source, options }, _) => {
+        (MountSource::Filesystem { fstype, source, options }, fallback) => {
             let target = target(mount, root, Make::Dir).field_with(destination)?;
-            let made = make(mount, fstype, source, options, target.as_fd())?;
-            mount.propagation.iter().try_for_each(|p| propagate(made.as_fd(), *p))?;
-            put(made.as_fd(), target.as_fd()).field_with(destination)
+            match (make(mount, fstype, source, options, target.as_fd()), fallback) {
+                (Err(error), Some(Source::Tree(tree))) if error.errno() == Some(Errno::PERM) => {
+                    put_readonly(mount, &tree, target.as_fd()).field_with(destination)
+                }
+                (made, _) => {
+                    let made = made?;
+                    mount.propagation.iter().try_for_each(|p| propagate(made.as_fd(), *p))?;
+                    put(made.as_fd(), target.as_fd()).field_with(destination)
+                }
+            }
         }
-        (_, Some(source)) => {
-            set_attributes(mount, source.as_fd())?;
-            let make = if is_dir(source.as_fd())? { Make::Dir } else { Make::File };
+        (_, Some(Source::Link(text))) => root.make_link(&mount.target, &text).field_with(destination),
+        (_, Some(Source::Tree(tree))) => {
+            set_attributes(mount, tree.as_fd(), mount.attr)?;
+            let make = if is_dir(tree.as_fd())? { Make::Dir } else { Make::File };
             let target = target(mount, root, make).field_with(destination)?;
-            put(source.as_fd(), target.as_fd()).field_with(destination)
+            put(tree.as_fd(), target.as_fd()).field_with(destination)
         }
         (_, None) => Err(Error::new("its source was not opened")),
     }
+}
+
+/// In place of a file system that the container may not have: the host's, to look at.
+fn put_readonly(mount: &Mount, tree: &OwnedFd, target: BorrowedFd<'_>) -> Result<()> {
+    // As in `plan`: what the host's mount forbids stays forbidden.
+    set_attributes(mount, tree.as_fd(), MountAttr { clear: mount.attr.clear & libc::MOUNT_ATTR__ATIME, ..mount.attr })?;
+    let readonly = MountAttr { set: libc::MOUNT_ATTR_RDONLY, ..MountAttr::default() };
+    mount_setattr(tree.as_fd(), true, readonly).call("mount_setattr")?;
+    put(tree.as_fd(), target)
+}
+
+/// New options for the file system that is mounted there.
+fn reconfigure(mount: &Mount, options: &[FsOption], target: BorrowedFd<'_>) -> Result<()> {
+    if options.is_empty() {
+        return Ok(());
+    }
+    let flags = FsPickFlags::FSPICK_CLOEXEC | FsPickFlags::FSPICK_EMPTY_PATH;
+    let fs = fspick(target, "", flags).call("fspick")?;
+    for option in options {
+        configure(fs.as_fd(), option).field_with(|| format!("{}.options[{}]", mount.field, option.index))?;
+    }
+    fsconfig_reconfigure(&fs)
+        .map_err(|errno| with_kernels_words(fs.as_fd(), Error::call("fsconfig", errno).doing("change the file system")))
 }
 
 /// Puts a detached mount on its target.
@@ -71,7 +105,8 @@ fn is_dir(fd: BorrowedFd<'_>) -> Result<bool> {
 /// Finds the target, and makes it where it is missing. What must not be hidden is checked on what was found, not on the path.
 fn target(mount: &Mount, root: &Inside, make: Make) -> Result<OwnedFd> {
     if mount.proc == ProcTarget::Refused {
-        let found = root.find_or_make(&mount.target, make)?;
+        let found =
+            if mount.target_itself { itself(mount, root, make)? } else { root.find_or_make(&mount.target, make)? };
         return if is_proc(found.as_fd())? { Err(crate::plan::inside_proc(&mount.target)) } else { Ok(found) };
     }
     match root.find_without_links(&mount.target) {
@@ -84,6 +119,18 @@ fn target(mount: &Mount, root: &Inside, make: Make) -> Result<OwnedFd> {
         found => found.map_err(|errno| not_ordinary(mount, errno)),
     }
     .and_then(|found| check_ordinary(mount, found))
+}
+
+/// A link in the target's place is mounted on itself; only what is missing is made.
+fn itself(mount: &Mount, root: &Inside, make: Make) -> Result<OwnedFd> {
+    match root.find_itself(&mount.target) {
+        Err(Errno::NOENT) => {
+            drop(root.find_or_make(&mount.target, make)?);
+            root.find_itself(&mount.target)
+        }
+        found => found,
+    }
+    .call("openat2")
 }
 
 fn check_ordinary(mount: &Mount, found: OwnedFd) -> Result<OwnedFd> {
@@ -127,8 +174,15 @@ fn make(mount: &Mount, fstype: &str, source: &str, options: &[FsOption], target:
         configure(fs.as_fd(), option).field_with(|| format!("{}.options[{}]", mount.field, option.index))?;
     }
     fsconfig_create(&fs).map_err(|errno| create_error(fs.as_fd(), fstype, errno))?;
-    let attr = u32::try_from(mount.attr.set).map_err(|_| Error::new("an attribute that fsmount doesn't take"))?;
+    // What is copied into it has to be written first.
+    let late = if mount.copy_up { mount.attr.set & libc::MOUNT_ATTR_RDONLY } else { 0 };
+    let attr =
+        u32::try_from(mount.attr.set & !late).map_err(|_| Error::new("an attribute that fsmount doesn't take"))?;
     let made = fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::from_bits_retain(attr)).call("fsmount")?;
+    if mount.copy_up {
+        copy_up(target, made.as_fd()).doing(|| "tmpcopyup")?;
+        mount_setattr(made.as_fd(), false, MountAttr { set: late, ..MountAttr::default() }).call("mount_setattr")?;
+    }
     if mount.recursive_attr != MountAttr::default() {
         mount_setattr(made.as_fd(), true, mount.recursive_attr).call("mount_setattr")?;
     }
@@ -167,9 +221,9 @@ fn with_kernels_words(fs: BorrowedFd<'_>, error: Error) -> Error {
 }
 
 /// Attributes and propagation of a copied mount.
-fn set_attributes(mount: &Mount, fd: BorrowedFd<'_>) -> Result<()> {
+fn set_attributes(mount: &Mount, fd: BorrowedFd<'_>, attr: MountAttr) -> Result<()> {
     mount.propagation.iter().try_for_each(|propagation| propagate(fd, *propagation))?;
-    for (attr, recursive) in [(mount.attr, false), (mount.recursive_attr, true)] {
+    for (attr, recursive) in [(attr, false), (mount.recursive_attr, true)] {
         if attr != MountAttr::default() {
             mount_setattr(fd, recursive, attr).map_err(locked)?;
         }

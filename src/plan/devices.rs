@@ -120,7 +120,9 @@ mod tests {
         let spec: Spec =
             serde_json::from_value(json!({"ociVersion": "1.3.0", "mounts": mounts, "linux": linux})).unwrap();
         let namespaces = super::super::Namespaces::new(&spec)?;
-        plan(&spec, &super::super::mounts::plan(&spec, Path::new("/b"), &namespaces)?)
+        let bundle = Path::new("/b");
+        let around = super::super::mounts::Surroundings { bundle, namespaces: &namespaces, ids: None };
+        plan(&spec, &super::super::mounts::plan(&spec, &around)?)
     }
 
     #[test]

@@ -6,7 +6,7 @@ use oci_spec::runtime::Spec;
 use serde_json::value::RawValue;
 
 use super::exec::Recorded;
-use super::mounts::{self, Mount, MountSource, ProcTarget};
+use super::mounts::{self, Mount, MountSource, ProcTarget, Surroundings};
 use super::{Kind, Namespaces};
 use crate::bundle::MountsFile;
 use crate::error::{Error, Result};
@@ -43,7 +43,8 @@ impl LiveMounts {
         let namespaces = Recorded::read(recorded)?.namespaces;
         let mut spec = Spec::default();
         spec.set_linux(None).set_mounts(Some(file.mounts));
-        Ok(Self { namespaces, mounts: mounts::plan(&spec, bundle, &Namespaces::of_bits(namespaces))? })
+        let around = Surroundings { bundle, namespaces: &Namespaces::of_bits(namespaces), ids: None };
+        Ok(Self { namespaces, mounts: mounts::plan(&spec, &around)? })
     }
 
     /// Whether the container has a user namespace.
@@ -85,7 +86,7 @@ mod tests {
     fn a_relative_source_is_the_bundles() {
         let plan =
             add(json!([{"destination": "/x", "type": "bind", "source": "data", "options": ["bind", "ro"]}])).unwrap();
-        let MountSource::Bind { path, recursive: false } = &plan.mounts[0].source else { panic!("{plan:?}") };
+        let MountSource::Bind { path, recursive: false, .. } = &plan.mounts[0].source else { panic!("{plan:?}") };
         assert_eq!(path, Path::new("/b/data"));
         assert!(!plan.in_user_namespace());
     }

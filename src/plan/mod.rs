@@ -30,7 +30,7 @@ pub use cgroup::CgroupPlan;
 pub use devices::{Device, DeviceKind, Devices};
 pub use exec::{ExecPlan, ExecRequest};
 pub use live_mounts::LiveMounts;
-pub use mounts::{FsOption, Mount, MountSource, ProcTarget, Propagation, inside_proc};
+pub use mounts::{FsOption, IdMapped, Mount, MountIds, MountSource, ProcTarget, Propagation, SourceLink, inside_proc};
 pub use namespaces::{IdMap, IdMaps, Joined, Kind, Namespaces};
 pub use process::{Capabilities, ListenFds, Process, Rlimit, Terminal, User};
 pub use sysctl::Sysctl;
@@ -189,12 +189,13 @@ impl Plan {
         let spec = &*with_notify(&bundle.spec, request);
         unsupported::refuse(spec)?;
         let namespaces = Namespaces::new(spec)?;
-        let mounts = mounts::plan(spec, &bundle.dir, &namespaces)?;
+        let ids = IdMaps::new(spec, &namespaces);
+        let around = mounts::Surroundings { bundle: &bundle.dir, namespaces: &namespaces, ids: ids.as_ref() };
+        let mounts = mounts::plan(spec, &around)?;
         let mut process = Process::new(spec)?;
         if let Some(listen) = &request.listen {
             process.activate(listen)?;
         }
-        let ids = IdMaps::new(spec, &namespaces);
         if let Some(ids) = &ids {
             ids.check_user(&process.user)?;
         }

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use oci_spec::runtime::Spec;
 
 use super::mount_options::{Word, word};
-use super::namespaces::{Kind, Namespaces};
+use super::namespaces::{IdMap, IdMaps, Kind, Namespaces, ranges};
 use crate::error::{Error, Result};
 use crate::sys::MountAttr;
 
@@ -47,11 +47,45 @@ pub enum MountSource {
         path: PathBuf,
         /// Whether with everything mounted below.
         recursive: bool,
+        /// What is done with a symbolic link.
+        link: SourceLink,
     },
     /// The cgroup2 hierarchy of the host, as no cgroup namespace hides it.
     HostCgroups,
-    /// The mount that is there, with other attributes.
-    Remount,
+    /// The mount that is there, with other attributes and its file system with these options.
+    Remount(Vec<FsOption>),
+}
+
+/// What becomes of a bind mount's source that is a symbolic link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SourceLink {
+    /// What it leads to is mounted.
+    #[default]
+    Followed,
+    /// `src-nofollow`: the link is mounted as what it is.
+    Itself,
+    /// `copy-symlink`: the same link is made at the target, and nothing is mounted.
+    Copied,
+}
+
+/// Whose ids the files of a mount are given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MountIds {
+    /// Container ids are those on disk, host ids the ones that the files get.
+    Ranges(IdMaps),
+    /// As in the user namespace that this file stands for.
+    Like(PathBuf),
+}
+
+/// Another owner for the files of a bind mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdMapped {
+    /// What asks for it: `mounts[3].uidMappings` or the option.
+    pub field: String,
+    /// Whether for everything mounted below too.
+    pub recursive: bool,
+    /// Which.
+    pub ids: MountIds,
 }
 
 /// Whether a mount may have a target inside procfs, which would hide what the runtime and the container rely on.
@@ -86,13 +120,28 @@ pub struct Mount {
     pub late_readonly: bool,
     /// What its target may be.
     pub proc: ProcTarget,
+    /// A mapping of the files' owners.
+    pub id_mapped: Option<IdMapped>,
+    /// A tmpfs that starts with what its mount point had in it.
+    pub copy_up: bool,
+    /// A symbolic link in the target's place is mounted on.
+    pub target_itself: bool,
+    /// What is bound read-only where the kernel doesn't let the container make the file system.
+    pub fallback: Option<PathBuf>,
 }
 
-pub(super) fn plan(spec: &Spec, bundle: &Path, namespaces: &Namespaces) -> Result<Vec<Mount>> {
+/// What the container is, as far as its mounts depend on it.
+pub(super) struct Surroundings<'a> {
+    pub bundle: &'a Path,
+    pub namespaces: &'a Namespaces,
+    pub ids: Option<&'a IdMaps>,
+}
+
+pub(super) fn plan(spec: &Spec, around: &Surroundings<'_>) -> Result<Vec<Mount>> {
     let inherited = inherited_propagation(spec);
     let one = |(i, mount): (usize, &oci_spec::runtime::Mount)| {
         let field = format!("mounts[{i}]");
-        plan_one(mount, &field, bundle, namespaces, inherited).map_err(|error| error.field(field))
+        plan_one(mount, &field, around, inherited).map_err(|error| error.field(field))
     };
     spec.mounts().iter().flatten().enumerate().map(one).collect()
 }
@@ -120,6 +169,18 @@ struct Options {
     data: Vec<FsOption>,
     bind: Option<bool>,
     remount: bool,
+    link: SourceLink,
+    target_itself: bool,
+    /// The places of the words in `options`.
+    copy_up: Option<usize>,
+    id_map: Option<IdMapOption>,
+}
+
+/// `idmap`, `ridmap` or crun's `idmap=uids=…;gids=…`.
+struct IdMapOption {
+    index: usize,
+    recursive: bool,
+    ranges: Option<String>,
 }
 
 impl Options {
@@ -138,9 +199,19 @@ impl Options {
             Some(Word::Propagate(propagation)) => self.propagation.push(propagation),
             Some(Word::Bind(recursive)) => self.bind = Some(recursive || self.bind == Some(true)),
             Some(Word::Remount) => self.remount = true,
-            Some(Word::Super(Some(name))) => self.data.push(FsOption { index, key: name.into(), value: None }),
-            Some(Word::Super(None) | Word::Nothing) => (),
-            None => self.data.extend(data(index, option)?),
+            Some(Word::Super(name)) => self.data.push(FsOption { index, key: name.into(), value: None }),
+            Some(Word::IdMap(recursive)) => self.id_map = Some(IdMapOption { index, recursive, ranges: None }),
+            Some(Word::CopyUp) => self.copy_up = Some(index),
+            Some(Word::Link(link)) => self.link = link,
+            Some(Word::TargetItself) => self.target_itself = true,
+            Some(Word::Nothing) => (),
+            None => match option.split_once('=') {
+                Some((name @ ("idmap" | "ridmap"), ranges)) => {
+                    let ranges = Some(ranges.to_owned());
+                    self.id_map = Some(IdMapOption { index, recursive: name == "ridmap", ranges });
+                }
+                _ => self.data.extend(data(index, option)?),
+            },
         }
         Ok(())
     }
@@ -152,14 +223,8 @@ fn change(attr: &mut MountAttr, set: u64, clear: u64) {
     attr.clear = (attr.clear & !set) | clear;
 }
 
-/// Words that need support of their own, which is not there yet, must not be handed to a file system as data.
-const NOT_YET: [&str; 6] = ["idmap", "ridmap", "tmpcopyup", "copy-symlink", "src-nofollow", "dest-nofollow"];
-
 fn data(index: usize, option: &str) -> Result<Option<FsOption>> {
     let (key, value) = option.split_once('=').map_or((option, None), |(key, value)| (key, Some(value)));
-    if NOT_YET.contains(&key) {
-        return Err(Error::new(format!("mount option {key:?} is not supported yet")));
-    }
     if value.is_some_and(|value| value.len() > 255) {
         return Err(Error::new(format!("the value of {key:?} has more than 255 bytes, and the kernel takes no more")));
     }
@@ -170,13 +235,9 @@ fn data(index: usize, option: &str) -> Result<Option<FsOption>> {
 fn plan_one(
     mount: &oci_spec::runtime::Mount,
     field: &str,
-    bundle: &Path,
-    namespaces: &Namespaces,
+    around: &Surroundings<'_>,
     inherited: Option<Propagation>,
 ) -> Result<Mount> {
-    if mount.uid_mappings().is_some() || mount.gid_mappings().is_some() {
-        return Err(Error::new("id-mapped mounts are not supported yet").field(format!("{field}.uidMappings")));
-    }
     let options = Options::parse(mount.options().as_deref().unwrap_or_default(), field)?;
     let target = clean(mount.destination());
     if target == Path::new("/") {
@@ -184,7 +245,8 @@ fn plan_one(
             Error::new("a mount on / would hide the whole root file system").field(format!("{field}.destination"))
         );
     }
-    let source = source(mount, field, &options, bundle, namespaces)?;
+    let source = source(mount, field, &options, around)?;
+    check_extensions(&options, &source, field)?;
     let is_bind = matches!(source, MountSource::Bind { .. } | MountSource::HostCgroups);
     let mut attr = options.attr;
     let late_readonly = target == Path::new("/dev") && !is_bind && attr.set & libc::MOUNT_ATTR_RDONLY != 0;
@@ -198,6 +260,10 @@ fn plan_one(
     Ok(Mount {
         field: field.into(),
         proc: proc_target(&target, &source)?,
+        id_mapped: id_mapped(mount, field, &options, &source, around)?,
+        copy_up: options.copy_up.is_some(),
+        target_itself: options.target_itself,
+        fallback: fallback(&source, around.namespaces),
         propagation: propagation(options.propagation, inherited.filter(|_| is_bind)),
         recursive_attr: options.recursive_attr,
         target,
@@ -205,6 +271,114 @@ fn plan_one(
         attr,
         late_readonly,
     })
+}
+
+/// Words that mean something for one kind of mount only.
+fn check_extensions(options: &Options, source: &MountSource, field: &str) -> Result<()> {
+    let is_tmpfs = matches!(source, MountSource::Filesystem { fstype, .. } if fstype == "tmpfs");
+    match options.copy_up {
+        Some(index) if !is_tmpfs => {
+            Err(Error::new("only a tmpfs can start with what is at its place")
+                .field(format!("{field}.options[{index}]")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// sysfs belongs to a network namespace, and its owner alone may mount it. A container in a user namespace that keeps the
+/// caller's network gets the caller's /sys to look at, as with crun.
+fn fallback(source: &MountSource, namespaces: &Namespaces) -> Option<PathBuf> {
+    let is_sysfs = matches!(source, MountSource::Filesystem { fstype, .. } if fstype == "sysfs");
+    (is_sysfs && namespaces.has(Kind::User) && !namespaces.is_new(Kind::Network)).then(|| "/sys".into())
+}
+
+/// What `uidMappings`, `gidMappings` and the options say about the owners of files.
+fn id_mapped(
+    mount: &oci_spec::runtime::Mount,
+    field: &str,
+    options: &Options,
+    source: &MountSource,
+    around: &Surroundings<'_>,
+) -> Result<Option<IdMapped>> {
+    let (uids, gids) = (mount.uid_mappings().as_deref(), mount.gid_mappings().as_deref());
+    let explicit = match (uids, gids) {
+        (None, None) => None,
+        (Some([_, ..]), Some([_, ..])) => Some(IdMaps { uids: ranges(uids), gids: ranges(gids) }),
+        (None | Some([]), _) => {
+            return Err(no_mappings("gidMappings", "uidMappings").field(format!("{field}.uidMappings")));
+        }
+        (_, None | Some([])) => {
+            return Err(no_mappings("uidMappings", "gidMappings").field(format!("{field}.gidMappings")));
+        }
+    };
+    let (field, ids) = match (explicit, &options.id_map) {
+        (None, None) => return Ok(None),
+        (Some(ids), _) => (format!("{field}.uidMappings"), Ok(MountIds::Ranges(ids))),
+        (None, Some(option)) => (format!("{field}.options[{}]", option.index), option.ids(around)),
+    };
+    if !matches!(source, MountSource::Bind { .. }) {
+        return Err(Error::new("only a bind mount can be id-mapped").field(field));
+    }
+    let recursive = options.id_map.as_ref().is_some_and(|option| option.recursive);
+    match ids {
+        Ok(ids) => Ok(Some(IdMapped { field, recursive, ids })),
+        Err(error) => Err(error.field(field)),
+    }
+}
+
+fn no_mappings(given: &str, missing: &str) -> Error {
+    Error::new(format!("{missing} has to be there, with at least one mapping, where {given} is"))
+}
+
+impl IdMapOption {
+    fn ids(&self, around: &Surroundings<'_>) -> Result<MountIds> {
+        if let Some(text) = &self.ranges {
+            return parse_id_maps(text, around.ids).map(MountIds::Ranges);
+        }
+        match (around.ids, around.namespaces.joined(Kind::User)) {
+            (Some(ids), _) => Ok(MountIds::Ranges(ids.clone())),
+            (None, Some(joined)) => Ok(MountIds::Like(joined.path.clone())),
+            (None, None) => Err(Error::new("needs uidMappings and gidMappings, or a user namespace to take them from")),
+        }
+    }
+}
+
+/// crun's `uids=0-1-10#10-11-10;gids=@0-100-10`: the id on disk, the host's id, how many. With `@` the second is an id inside
+/// the container.
+fn parse_id_maps(text: &str, container: Option<&IdMaps>) -> Result<IdMaps> {
+    let (mut uids, mut gids) = (None, None);
+    for part in text.split(';') {
+        match part.split_once('=') {
+            Some(("uids", list)) => uids = Some(parse_ranges(list, container.map(|ids| &*ids.uids))?),
+            Some(("gids", list)) => gids = Some(parse_ranges(list, container.map(|ids| &*ids.gids))?),
+            _ => return Err(Error::new(format!("{part:?} is neither uids=… nor gids=…"))),
+        }
+    }
+    match (uids, gids) {
+        (Some(uids), Some(gids)) => Ok(IdMaps { uids, gids }),
+        _ => Err(Error::new("needs both uids=… and gids=…")),
+    }
+}
+
+fn parse_ranges(list: &str, container: Option<&[IdMap]>) -> Result<Vec<IdMap>> {
+    list.split('#').map(|range| parse_range(range, container)).collect()
+}
+
+fn parse_range(text: &str, container: Option<&[IdMap]>) -> Result<IdMap> {
+    let wrong = || Error::new(format!("{text:?} is not a range of ids such as 0-1000-10"));
+    let (relative, plain) = text.strip_prefix('@').map_or((false, text), |plain| (true, plain));
+    let numbers: Vec<u32> = plain.split('-').map(str::parse).collect::<Result<_, _>>().map_err(|_| wrong())?;
+    let [on_disk, host, size] = numbers[..] else { return Err(wrong()) };
+    let range = IdMap { container: on_disk, host, size };
+    if size == 0 || on_disk.checked_add(size).is_none() || host.checked_add(size).is_none() {
+        return Err(wrong());
+    }
+    if !relative {
+        return Ok(range);
+    }
+    let outside = container.unwrap_or_default().iter().find_map(|map| map.outside(host, size));
+    let outside = outside.ok_or_else(|| Error::new(format!("{text:?} is not in one range of the container's own")))?;
+    Ok(IdMap { host: outside, ..range })
 }
 
 fn propagation(explicit: Vec<Propagation>, inherited: Option<Propagation>) -> Vec<Propagation> {
@@ -218,22 +392,21 @@ fn source(
     mount: &oci_spec::runtime::Mount,
     field: &str,
     options: &Options,
-    bundle: &Path,
-    namespaces: &Namespaces,
+    around: &Surroundings<'_>,
 ) -> Result<MountSource> {
     let fstype = mount.typ().as_deref().unwrap_or_default();
     let source = mount.source().clone().unwrap_or_default();
     if options.remount {
-        return Ok(MountSource::Remount);
+        return Ok(MountSource::Remount(options.data.clone()));
     }
     if options.bind.is_some() || fstype == "bind" {
-        return bind(&source, field, options, bundle);
+        return bind(&source, field, options, around.bundle);
     }
     match fstype {
         "" | "none" => {
             Err(Error::new("needs a file system type, or the option bind or rbind").field(format!("{field}.type")))
         }
-        "cgroup" if !namespaces.has(Kind::Cgroup) => Ok(MountSource::HostCgroups),
+        "cgroup" if !around.namespaces.has(Kind::Cgroup) => Ok(MountSource::HostCgroups),
         _ => Ok(MountSource::Filesystem {
             // Callers say "cgroup" for either version.
             fstype: if fstype == "cgroup" { "cgroup2".into() } else { fstype.into() },
@@ -259,7 +432,7 @@ fn bind(source: &Path, field: &str, options: &Options, bundle: &Path) -> Result<
         let text = format!("bind mounts cannot have any filesystem-specific options applied, such as {key:?}");
         return Err(Error::new(text).field(format!("{field}.options[{index}]")));
     }
-    Ok(MountSource::Bind { path: bundle.join(source), recursive: options.bind == Some(true) })
+    Ok(MountSource::Bind { path: bundle.join(source), recursive: options.bind == Some(true), link: options.link })
 }
 
 /// `sync` and the like are harmless on a bind mount, which has no super block of its own to set them on.
@@ -291,7 +464,7 @@ fn proc_target(target: &Path, source: &MountSource) -> Result<ProcTarget> {
     if below.as_os_str().is_empty() {
         return match source {
             MountSource::Bind { .. } => Ok(ProcTarget::BoundProc),
-            MountSource::Remount => Ok(ProcTarget::Itself),
+            MountSource::Remount(_) => Ok(ProcTarget::Itself),
             _ => Err(inside_proc(target)),
         };
     }
@@ -330,7 +503,9 @@ mod tests {
     fn plan_with(mounts: &Value, linux: &Value) -> Result<Vec<Mount>> {
         let spec: Spec =
             serde_json::from_value(json!({"ociVersion": "1.3.0", "mounts": mounts, "linux": linux})).unwrap();
-        plan(&spec, Path::new("/bundle"), &Namespaces::new(&spec)?)
+        let namespaces = Namespaces::new(&spec)?;
+        let ids = IdMaps::new(&spec, &namespaces);
+        plan(&spec, &Surroundings { bundle: Path::new("/bundle"), namespaces: &namespaces, ids: ids.as_ref() })
     }
 
     fn one(mount: &Value) -> Mount {
@@ -368,7 +543,10 @@ mod tests {
     #[test]
     fn a_relative_bind_source_is_the_bundles() {
         let mount = one(&json!({"destination": "/x", "source": "data", "options": ["rbind", "ro"]}));
-        assert_eq!(mount.source, MountSource::Bind { path: "/bundle/data".into(), recursive: true });
+        assert_eq!(
+            mount.source,
+            MountSource::Bind { path: "/bundle/data".into(), recursive: true, link: SourceLink::Followed }
+        );
         assert_eq!(mount.attr.set, libc::MOUNT_ATTR_RDONLY);
     }
 
@@ -438,8 +616,54 @@ mod tests {
         let data = refusal(&json!({"destination": "/x", "source": "/y", "options": ["bind", "size=1"]}));
         assert!(data.starts_with("mounts[0].options[1]: bind mounts cannot have"), "{data}");
         let idmap = refusal(&json!({"destination": "/x", "source": "/y", "options": ["bind", "ro", "idmap"]}));
-        assert!(idmap.starts_with("mounts[0].options[2]: "), "{idmap}");
+        assert!(idmap.starts_with("mounts[0].options[2]: needs uidMappings"), "{idmap}");
+        let map = json!([{"containerID": 0, "hostID": 5, "size": 1}]);
+        let half = refusal(&json!({"destination": "/x", "source": "/y", "options": ["bind"], "uidMappings": map}));
+        assert!(half.starts_with("mounts[0].gidMappings: "), "{half}");
+        let made = json!({"destination": "/x", "type": "tmpfs", "uidMappings": map, "gidMappings": map});
+        assert!(refusal(&made).starts_with("mounts[0].uidMappings: only a bind mount"));
+        let copied = refusal(&json!({"destination": "/x", "type": "ramfs", "options": ["tmpcopyup"]}));
+        assert!(copied.starts_with("mounts[0].options[0]: "), "{copied}");
         assert!(refusal(&json!({"destination": "/x"})).starts_with("mounts[0].type: "));
         assert!(refusal(&json!({"destination": "/x", "type": "bind"})).starts_with("mounts[0].source: "));
+    }
+
+    /// The mapping of a bind mount with these options, in a container whose ids 0 and 1 to 1000 are 0 and 2 to 1001 outside.
+    fn id_mapping(options: &Value) -> Result<IdMapped> {
+        let ids = json!([{"containerID": 0, "hostID": 0, "size": 1}, {"containerID": 1, "hostID": 2, "size": 1000}]);
+        let linux =
+            json!({"namespaces": [{"type": "mount"}, {"type": "user"}], "uidMappings": ids, "gidMappings": ids});
+        let mount = json!({"destination": "/x", "source": "/y", "options": options});
+        plan_with(&json!([mount]), &linux).map(|mut mounts| mounts.remove(0).id_mapped.unwrap())
+    }
+
+    #[test]
+    fn a_mapping_is_the_containers_or_the_options() {
+        let own = id_mapping(&json!(["rbind", "ridmap"])).unwrap();
+        assert!(own.recursive && matches!(own.ids, MountIds::Ranges(ref ids) if ids.uids.len() == 2));
+        let text = "idmap=uids=@1-3-10#20-30-1;gids=0-100-10";
+        let given = id_mapping(&json!(["bind", text])).unwrap();
+        let range = |container, host, size| IdMap { container, host, size };
+        let (uids, gids) = (vec![range(1, 4, 10), range(20, 30, 1)], vec![range(0, 100, 10)]);
+        let ids = MountIds::Ranges(IdMaps { uids, gids });
+        assert_eq!(given, IdMapped { field: "mounts[0].options[1]".into(), recursive: false, ids });
+        for wrong in ["", "uids=0-0-1", "uids=0-0;gids=0-0-1", "uids=@2000-2000-1;gids=0-0-1", "uids=@0-0-5;gids=0-0-1"]
+        {
+            let error = id_mapping(&json!(["bind", format!("idmap={wrong}")])).unwrap_err().to_string();
+            assert!(error.starts_with("mounts[0].options[1]: "), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn sysfs_has_a_stand_in_where_the_network_is_the_callers() {
+        let ids = json!([{"containerID": 0, "hostID": 1000, "size": 1}]);
+        let fallback = |kinds: &[&str]| {
+            let list: Vec<Value> = kinds.iter().map(|kind| json!({"type": kind})).collect();
+            let linux = json!({"namespaces": list, "uidMappings": ids, "gidMappings": ids});
+            plan_with(&json!([{"destination": "/sys", "type": "sysfs"}]), &linux).unwrap().remove(0).fallback
+        };
+        assert_eq!(fallback(&["mount", "user"]), Some("/sys".into()));
+        assert_eq!(fallback(&["mount", "user", "network"]), None);
+        assert_eq!(fallback(&["mount"]), None);
     }
 }

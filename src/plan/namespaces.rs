@@ -169,6 +169,12 @@ impl IdMap {
     fn has(&self, id: u32) -> bool {
         id.checked_sub(self.container).is_some_and(|offset| offset < self.size)
     }
+
+    /// What `size` ids from `id` on are outside, where this range has all of them.
+    pub(super) fn outside(&self, id: u32, size: u32) -> Option<u32> {
+        let offset = id.checked_sub(self.container)?;
+        (offset.checked_add(size)? <= self.size).then(|| self.host + offset)
+    }
 }
 
 /// The mappings of a new user namespace.
@@ -204,6 +210,11 @@ impl IdMaps {
         })
     }
 
+    /// Whether nothing but this one id of the host is mapped.
+    pub fn is_only(ranges: &[IdMap], host: u32) -> bool {
+        matches!(ranges, [range] if range.host == host && range.size == 1)
+    }
+
     /// The lines of `/proc/PID/uid_map` or `gid_map`.
     pub fn text(ranges: &[IdMap]) -> String {
         let lines: Vec<_> = ranges.iter().map(|r| format!("{} {} {}\n", r.container, r.host, r.size)).collect();
@@ -211,7 +222,7 @@ impl IdMaps {
     }
 }
 
-fn ranges(mappings: Option<&[LinuxIdMapping]>) -> Vec<IdMap> {
+pub(super) fn ranges(mappings: Option<&[LinuxIdMapping]>) -> Vec<IdMap> {
     let range = |m: &LinuxIdMapping| IdMap { container: m.container_id(), host: m.host_id(), size: m.size() };
     mappings.unwrap_or_default().iter().map(range).collect()
 }

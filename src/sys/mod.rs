@@ -18,7 +18,7 @@ pub use bpf::{attach_device_program, load_device_program};
 pub use clone::{CloneFlags, Cloned, clone_sibling, clone3, exit_now, unshare};
 pub use fd::{cloexec_from, close_all_but, inherited_fd};
 pub use keyring::join_session_keyring;
-pub use mount::{MountAttr, mount_setattr};
+pub use mount::{MountAttr, map_mount_ids, mount_setattr};
 pub use net::bring_up;
 pub use seccomp::{knows_seccomp_flag, set_seccomp_filter};
 pub use signal::{block_no_signal, pidfd_send_signal, reset_signals};

@@ -25,6 +25,21 @@ pub struct MountAttr {
 pub fn mount_setattr(mount: BorrowedFd<'_>, recursive: bool, attr: MountAttr) -> Result<(), Errno> {
     let attr =
         libc::mount_attr { attr_set: attr.set, attr_clr: attr.clear, propagation: attr.propagation, userns_fd: 0 };
+    set(mount, recursive, &attr)
+}
+
+/// Gives the files of a detached mount the owners that `namespace`, a user namespace, has for theirs.
+///
+/// # Errors
+/// The errno of the call: `EINVAL` when the file system can't be id-mapped or the mount is already, `EPERM` without
+/// `CAP_SYS_ADMIN` in the user namespace that the file system belongs to.
+pub fn map_mount_ids(mount: BorrowedFd<'_>, recursive: bool, namespace: BorrowedFd<'_>) -> Result<(), Errno> {
+    let userns_fd = u64::try_from(namespace.as_raw_fd()).map_err(|_| Errno::BADF)?;
+    let attr = libc::mount_attr { attr_set: libc::MOUNT_ATTR_IDMAP, attr_clr: 0, propagation: 0, userns_fd };
+    set(mount, recursive, &attr)
+}
+
+fn set(mount: BorrowedFd<'_>, recursive: bool, attr: &libc::mount_attr) -> Result<(), Errno> {
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is an empty NUL-terminated string, and `attr` is a `mount_attr` of the size given; both outlive the call.
     checked(unsafe {
@@ -33,7 +48,7 @@ pub fn mount_setattr(mount: BorrowedFd<'_>, recursive: bool, attr: MountAttr) ->
             mount.as_raw_fd(),
             c"".as_ptr(),
             flags,
-            &raw const attr,
+            std::ptr::from_ref(attr),
             size_of::<libc::mount_attr>(),
         )
     })
