@@ -34,6 +34,7 @@ mod pause;
 mod process;
 mod ps;
 mod rlimits;
+mod rootless;
 mod seccomp;
 mod snooping;
 mod spec;
@@ -75,6 +76,7 @@ fn cases() -> Vec<Case> {
         capabilities::cases(),
         rlimits::cases(),
         seccomp::cases(),
+        rootless::cases(),
         namespaces::cases(),
         mounts::cases(),
         mount_options::cases(),

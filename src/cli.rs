@@ -364,20 +364,13 @@ fn is_slash(path: &Path) -> bool {
 fn default_root() -> PathBuf {
     let euid = rustix::process::geteuid().as_raw();
     let user = std::env::var_os("USER");
-    root_for(euid, std::env::var_os("XDG_RUNTIME_DIR"), user.as_deref(), in_user_namespace)
+    root_for(euid, std::env::var_os("XDG_RUNTIME_DIR"), user.as_deref(), crate::host::in_user_namespace)
 }
 
 /// A user's own directory for a user, and for one who is root only in a user namespace; else the machine's.
 fn root_for(euid: u32, xdg: Option<OsString>, user: Option<&OsStr>, in_userns: impl FnOnce() -> bool) -> PathBuf {
     let own = |xdg: &OsString| !xdg.is_empty() && (euid != 0 || (user != Some(OsStr::new("root")) && in_userns()));
     xdg.filter(own).map_or_else(|| "/run".into(), PathBuf::from).join("orlop")
-}
-
-/// The first user namespace maps everybody to themselves. A map that cannot be read is taken for the first one's.
-fn in_user_namespace() -> bool {
-    let identity = "0 0 4294967295";
-    let map = std::fs::read_to_string("/proc/self/uid_map");
-    map.is_ok_and(|map| map.split_whitespace().collect::<Vec<_>>().join(" ") != identity)
 }
 
 /// The bundle's name, as far as it can be part of an id, and something to tell two runs apart.

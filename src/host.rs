@@ -17,6 +17,7 @@ pub struct Host {
     cgroup_root: OnceCell<PathBuf>,
     own_cgroup: OnceCell<PathBuf>,
     root: OnceCell<bool>,
+    in_user_namespace: OnceCell<bool>,
 }
 
 impl Host {
@@ -32,6 +33,7 @@ impl Host {
         host.cgroup_root.set(root.into()).unwrap();
         host.own_cgroup.set(own.into()).unwrap();
         host.root.set(true).unwrap();
+        host.in_user_namespace.set(false).unwrap();
         host
     }
 
@@ -67,6 +69,18 @@ impl Host {
     pub fn is_root(&self) -> bool {
         *self.root.get_or_init(|| rustix::process::geteuid().is_root())
     }
+
+    /// Whether this process may not be expected to own any cgroup: an unprivileged user's, or root's in a user namespace.
+    pub fn is_rootless(&self) -> bool {
+        !self.is_root() || *self.in_user_namespace.get_or_init(in_user_namespace)
+    }
+}
+
+/// Whether this process is in another user namespace than the first, which maps everybody to themselves. A map that can't be
+/// read is taken for the first one's.
+pub fn in_user_namespace() -> bool {
+    let identity = "0 0 4294967295";
+    read_proc("/proc/self/uid_map").is_ok_and(|map| map.split_whitespace().collect::<Vec<_>>().join(" ") != identity)
 }
 
 /// Reads a file of the host's procfs, as such a file is made to be read: in one go.

@@ -113,6 +113,11 @@ fn id_mapped(mounts: &[Mount]) -> Result<Vec<(usize, OwnedFd)>> {
         let (Some(id_mapped), MountSource::Bind { path, recursive, link }) = (&mount.id_mapped, &mount.source) else {
             continue;
         };
+        if !rustix::process::geteuid().is_root() {
+            return Err(Error::new("an unprivileged user can't map the owners of files")
+                .hint("it takes CAP_SYS_ADMIN in the user namespace that the file system belongs to")
+                .field(&id_mapped.field));
+        }
         let place = if let Some(place) = known.iter().position(|(ids, _)| *ids == &id_mapped.ids) {
             place
         } else {

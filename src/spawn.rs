@@ -116,23 +116,13 @@ fn clone_error(errno: Errno) -> Error {
 /// A user namespace with these ids, which nothing runs in: mounts take their mapping from one. The process that it was made
 /// with is gone when this returns.
 pub fn user_namespace(ids: &IdMaps) -> Result<OwnedFd> {
-    let (parent_end, child_end) = Sync::pair()?;
-    match clone3(CloneFlags::namespaces(Kind::User.bit()), None).map_err(clone_error)? {
-        Cloned::Child => {
-            drop(parent_end);
-            // It has nothing to do but to be there until the parent, or the parent's end of the connection, goes.
-            exit_now(u8::from(child_end.wait_for(Step::IdsMapped).is_err()))
-        }
-        Cloned::Parent(pid, pidfd) => {
-            drop(child_end);
-            let role = "the process of a user namespace for mounts";
-            let child = Child { pid, role, pidfd, sync: parent_end, handover: None, released: false };
-            child.write_proc("uid_map", &IdMaps::text(&ids.uids)).hint(MAP_HINT)?;
-            child.write_proc("gid_map", &IdMaps::text(&ids.gids)).hint(MAP_HINT)?;
-            let path = format!("/proc/{}/ns/user", child.raw_pid());
-            File::open(&path).call("open").map(OwnedFd::from).doing(|| path)
-        }
-    }
+    // It has nothing to do but to be there until the parent, or the parent's end of the connection, goes.
+    let wait = |sync: Sync| u8::from(sync.wait_for(Step::IdsMapped).is_err());
+    let child = birth("the holder of a mapping", CloneFlags::namespaces(Kind::User.bit()), None, wait)?;
+    child.write_proc("uid_map", &IdMaps::text(&ids.uids)).hint(MAP_HINT)?;
+    child.write_proc("gid_map", &IdMaps::text(&ids.gids)).hint(MAP_HINT)?;
+    let path = format!("/proc/{}/ns/user", child.raw_pid());
+    File::open(&path).call("open").map(OwnedFd::from).doing(|| path)
 }
 
 const MAP_HINT: &str = "at most 340 ranges that don't overlap, of ids that this user may map";

@@ -228,7 +228,13 @@ impl Claim {
 
     /// Notes which cgroup was made for this container, before any process is in it.
     pub fn note_cgroup(&self, cgroup: Option<&NewCgroup>) -> Result<()> {
-        let Some(cgroup) = cgroup.filter(|cgroup| cgroup.is_made()) else { return Ok(()) };
+        let Some(cgroup) = cgroup else {
+            // None could be made, and so there is none to look for at the end.
+            return ignore_missing(unlinkat(&self.state.dir, NEXT_CGROUP, AtFlags::empty())).call("unlink");
+        };
+        if !cgroup.is_made() {
+            return Ok(());
+        }
         match rustix::fs::renameat(&self.state.dir, NEXT_CGROUP, &self.state.dir, CGROUP) {
             // Somebody removed a cgroup of that name between the look and the making.
             Err(Errno::NOENT) => symlinkat(cgroup.path(), &self.state.dir, CGROUP).call("symlink"),

@@ -30,6 +30,8 @@ pub(crate) enum View {
     Private,
     /// /sys/fs/cgroup is an empty tmpfs.
     WithoutCgroups,
+    /// As the suite does, on a machine where [`Lane::USER`] has a name and was granted 1,000 ids from [`Lane::GRANTED`] on.
+    Granted,
 }
 
 /// An invocation that hasn't been made yet.
@@ -171,6 +173,10 @@ fn enter(view: View) -> std::io::Result<()> {
             lane::unshare_mounts()?;
             let flags = rustix::mount::MountFlags::empty();
             rustix::mount::mount("none", "/sys/fs/cgroup", "tmpfs", flags, None)?;
+        }
+        View::Granted => {
+            lane::unshare_mounts()?;
+            Lane::get().grant_ids()?;
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, unmount};
 use rustix::thread::UnshareFlags;
 
 use super::leftovers;
@@ -99,6 +99,26 @@ impl Lane {
         left.extend(leftovers::remove_cgroup(&Self::cgroup_dir("")).err());
         left.extend(fs::remove_dir_all(self.dir.path()).err().map(|error| format!("temporary directory: {error}")));
         left
+    }
+
+    /// An unprivileged user, whom no machine knows.
+    pub(crate) const USER: u32 = 54_321;
+
+    /// The first of the ids that [`super::View::Granted`] grants to that user.
+    pub(crate) const GRANTED: u32 = 700_000;
+
+    /// Puts files over /etc/passwd, /etc/subuid and /etc/subgid, in this thread's own mount namespace.
+    pub(crate) fn grant_ids(&self) -> std::io::Result<()> {
+        let user = format!("orlop-test:x:{0}:{0}::/:/bin/sh\n", Self::USER);
+        let ids = format!("orlop-test:{}:1000\n", Self::GRANTED);
+        let known = fs::read_to_string("/etc/passwd")?;
+        let dir = tempfile::tempdir_in(self.dir())?;
+        for (name, text) in [("passwd", known + &user), ("subuid", ids.clone()), ("subgid", ids)] {
+            let file = dir.path().join(name);
+            fs::write(&file, text)?;
+            mount_bind(&file, Path::new("/etc").join(name))?;
+        }
+        Ok(())
     }
 
     pub(crate) fn is_root(&self) -> bool {

@@ -42,7 +42,7 @@ impl CgroupPlan {
         Ok(Self {
             root: host.cgroup_root()?.into(),
             path,
-            optional: asked.is_none() && !host.is_root(),
+            optional: asked.is_none() && host.is_rootless(),
             devices: devices(spec, namespaces, host)?,
         })
     }
