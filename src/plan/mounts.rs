@@ -286,7 +286,7 @@ fn check_extensions(options: &Options, source: &MountSource, field: &str) -> Res
 }
 
 /// sysfs belongs to a network namespace, and its owner alone may mount it. A container in a user namespace that keeps the
-/// caller's network gets the caller's /sys to look at, as with crun.
+/// caller's network gets the caller's /sys to look at.
 fn fallback(source: &MountSource, namespaces: &Namespaces) -> Option<PathBuf> {
     let is_sysfs = matches!(source, MountSource::Filesystem { fstype, .. } if fstype == "sysfs");
     (is_sysfs && namespaces.has(Kind::User) && !namespaces.is_new(Kind::Network)).then(|| "/sys".into())
