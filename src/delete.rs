@@ -30,8 +30,8 @@ pub fn delete(root: &Path, id: &str, force: bool) -> Result<()> {
 fn remove(root: &Path, id: &str, force: bool) -> Result<()> {
     let state = State::open(root, id)?;
     if state.try_lock().is_err() {
-        // A creation or a start that hangs has the lock, and ends when its container dies.
-        if force || is_created(&state)? {
+        // A creation or a start has the lock. One that hangs ends when its container dies; without force it is waited for.
+        if force {
             kill_all(&state)?;
         }
         state.lock()?;
@@ -66,12 +66,6 @@ fn load(state: &State, force: bool) -> Result<Option<Record>> {
         }
         loaded => loaded,
     }
-}
-
-/// A container that was never started may be deleted as it is.
-fn is_created(state: &State) -> Result<bool> {
-    let record = state.load()?;
-    Ok(record.is_some() && state.status(record.as_ref())?.0 == Status::Created)
 }
 
 fn kill_all(state: &State) -> Result<()> {
