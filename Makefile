@@ -49,4 +49,4 @@ install: build ## copy the binary to /usr/local/sbin
 # Not a step, but what a step may ask for.
 .PHONY: root
 root:
-	@[ "$$(id -u)" = 0 ] || { echo "this needs root until rootless containers work: sudo -E env PATH=\"\$$PATH\" make $(firstword $(MAKECMDGOALS))" >&2; exit 1; }
+	@[ "$$(id -u)" = 0 ] || { echo "this recipe needs root: sudo -E env PATH=\"\$$PATH\" make $(firstword $(MAKECMDGOALS))" >&2; exit 1; }
