@@ -35,6 +35,7 @@ mod process;
 mod ps;
 mod rlimits;
 mod rootless;
+mod scheduling;
 mod seccomp;
 mod snooping;
 mod spec;
@@ -43,6 +44,7 @@ mod stress;
 mod support;
 mod systemd;
 mod terminal;
+mod time;
 
 use std::process::ExitCode;
 
@@ -77,6 +79,7 @@ fn cases() -> Vec<Case> {
         rlimits::cases(),
         seccomp::cases(),
         rootless::cases(),
+        scheduling::cases(),
         namespaces::cases(),
         mounts::cases(),
         mount_options::cases(),
@@ -84,6 +87,7 @@ fn cases() -> Vec<Case> {
         masked::cases(),
         hooks::cases(),
         terminal::cases(),
+        time::cases(),
         systemd::cases(),
         cgroup::cases(),
         gate::cases(),

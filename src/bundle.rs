@@ -93,13 +93,23 @@ fn parse<T: DeserializeOwned>(text: &[u8], path: &Path, field: &str) -> Result<T
 }
 
 fn parse_value<T: DeserializeOwned>(text: &[u8], path: &Path, field: &str) -> Result<T> {
-    serde_json::from_slice(text).map_err(|error| {
+    serde_json::from_slice(text).or_else(|error| {
         if error.is_data() {
-            misfit::<T>(text, path, field)
+            respelled(text).ok_or_else(|| misfit::<T>(text, path, field))
         } else {
-            syntax(text, &error).doing(path.display().to_string())
+            Err(syntax(text, &error).doing(path.display().to_string()))
         }
     })
+}
+
+/// oci-spec 0.10 spells `SCHED_FLAG_DL_OVERRUN` in a way of its own. A config that has the flag is read again with that.
+fn respelled<T: DeserializeOwned>(text: &[u8]) -> Option<T> {
+    let mut value: serde_json::Value = serde_json::from_slice(text).ok()?;
+    let of_process = if value.get("process").is_some() { "/process/scheduler/flags" } else { "/scheduler/flags" };
+    let flags = value.pointer_mut(of_process)?.as_array_mut()?;
+    let flag = flags.iter_mut().find(|flag| *flag == "SCHED_FLAG_DL_OVERRUN")?;
+    *flag = "SCHED_FLAG_D_L_OVERRUN".into();
+    serde_json::from_value(value).ok()
 }
 
 /// Valid JSON, but not a config. Only this path pays for the parser that remembers where it is.

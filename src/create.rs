@@ -106,6 +106,7 @@ fn from_plan(
     cgroup.as_ref().map_or(Ok(()), |cgroup| cgroup.restrict_devices(&plan.cgroup))?;
     let main = converse(plan, &mut child, terminal).map_err(|error| with_oom(cgroup.as_ref(), error))?;
     child.limit(&plan.process.rlimits)?;
+    child.schedule(&plan.process.scheduling)?;
     caller::send_pidfd(pidfd_socket, "standard", child.pidfd())?;
 
     let record = claim.save(plan, child.pid, cgroup.as_ref())?;
@@ -120,6 +121,7 @@ fn from_plan(
 fn converse(plan: &Plan, child: &mut Child, terminal: TerminalGoes) -> Result<Option<OwnedFd>> {
     if spawn::is_replaced(&plan.namespaces) {
         child.follow_replacement()?;
+        child.tell(Step::IdsMapped)?;
     }
     if let Some(value) = plan.process.oom_score_adj {
         child.set_oom_score_adj(value)?;

@@ -10,7 +10,7 @@ use crate::bundle::ProcessFile;
 use crate::caller::{self, TerminalGoes};
 use crate::cgroupv2::Cgroup;
 use crate::console::Foreground;
-use crate::error::{Context, Error, Result};
+use crate::error::{Annotate, Context, Error, Result};
 use crate::host::{Host, read_proc};
 use crate::init::attach::{self, Joining};
 use crate::plan::{ExecPlan, ExecRequest, Kind};
@@ -123,11 +123,19 @@ fn converse(
     let main = comes_here.then(|| child.wait_for(Step::Terminal)).transpose()?.and_then(|received| received.fd);
     child.wait_for(Step::Ready)?;
     child.limit(&plan.process.rlimits)?;
+    child.bind(&plan.process.exec_cpus)?;
     // From here on a signal is the new process's.
     let mut foreground = (terminal == TerminalGoes::Here).then(Foreground::begin).transpose()?;
-    child.tell(Step::Limited)?;
+    let scheduling = &plan.process.scheduling;
     if plan.has(Kind::Pid) {
+        child.tell(Step::Limited)?;
         child.follow_replacement()?;
+        // Not before: what is reset at a fork would be, and a deadline forbids to fork.
+        child.schedule(scheduling)?;
+        child.tell(Step::IdsMapped)?;
+    } else {
+        child.schedule(scheduling)?;
+        child.tell(Step::Limited)?;
     }
     caller::send_pidfd(pidfd_socket, "setns", child.pidfd())?;
     if let Some(foreground) = &mut foreground {
@@ -148,6 +156,10 @@ fn handover(plan: &ExecPlan, record: &Record) -> Result<Option<Handover>> {
 /// In the container's cgroup, or below it. A container that manages cgroups of its own has no process in the uppermost one
 /// (cgroups(7), no internal processes); there the new process goes where the init went.
 fn birth(plan: &ExecPlan, container: &Container, joining: &Joining<'_>, below: &[String]) -> Result<Child> {
+    if let Some(cpus) = &plan.process.exec_cpus.initial {
+        // The child is born in the container's cgroup: what it is bound to before is what it inherits.
+        spawn::set_cpus(None, cpus).field("process.execCPUAffinity.initial")?;
+    }
     let into =
         |cgroup: Option<&Cgroup>| spawn::into(cgroup.map(AsFd::as_fd), |parent| attach::run(plan, joining, &parent));
     if !below.is_empty() {

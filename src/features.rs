@@ -35,7 +35,7 @@ struct Features {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Linux {
-    namespaces: [&'static str; 7],
+    namespaces: [&'static str; 8],
     capabilities: Vec<String>,
     cgroup: Cgroup,
     seccomp: Seccomp,
@@ -98,7 +98,7 @@ fn this_build() -> Features {
         hooks: ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
         mount_options: mount_options::names().collect(),
         linux: Linux {
-            namespaces: ["cgroup", "ipc", "mount", "network", "pid", "user", "uts"],
+            namespaces: ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
             capabilities: capabilities(),
             cgroup: Cgroup { v1: false, v2: true, systemd: false, systemd_user: false, rdma: false },
             seccomp: Seccomp {

@@ -11,12 +11,14 @@ use std::process::{Command, Stdio};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, prlimit, waitid};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use rustix::thread::{CpuSet, LinkNameSpaceType, move_into_link_name_space, sched_setaffinity};
 
 use crate::error::{Annotate, Context, Error, Result};
-use crate::plan::{IdMap, IdMaps, Joined, Kind, Namespaces, Plan, Rlimit};
+use crate::plan::{ExecCpus, IdMap, IdMaps, Joined, Kind, Namespaces, Plan, Rlimit, Scheduler, Scheduling};
 use crate::sync::{Received, Step, Sync, out_of_order};
-use crate::sys::{CloneFlags, Cloned, clone_sibling, clone3, exit_now};
+use crate::sys::{
+    CloneFlags, Cloned, SchedulingAttributes, clone_sibling, clone3, exit_now, ioprio_set, sched_setattr,
+};
 
 /// Takes the listener of a seccomp filter, and the pid of the process that it is of.
 pub type Handover = Box<dyn Fn(&OwnedFd, i32) -> Result<()>>;
@@ -92,13 +94,14 @@ pub fn set_undumpable() -> Result<()> {
     prctl::set_dumpable(false).map_err(|errno| Error::call("prctl(PR_SET_DUMPABLE)", Errno::from_raw_os_error(errno)))
 }
 
-/// The cgroup namespace is made by the child, once it sits in its cgroup. New namespaces that shall belong to a joined
+/// The cgroup namespace is made by the child, once it sits in its cgroup, and the time namespace too, which nobody may be in while
+/// its clocks are set. New namespaces that shall belong to a joined
 /// user namespace are made by the child too, after it joined.
 fn clone_flags(namespaces: &Namespaces) -> CloneFlags {
     if namespaces.joined(Kind::User).is_some() {
         return CloneFlags::default();
     }
-    CloneFlags::namespaces(namespaces.new_bits() & !Kind::Cgroup.bit())
+    CloneFlags::namespaces(namespaces.new_bits() & !(Kind::Cgroup.bit() | Kind::Time.bit()))
 }
 
 fn clone_error(errno: Errno) -> Error {
@@ -208,6 +211,20 @@ impl Home {
     }
 }
 
+/// Binds a process, or this one, to CPUs. Those that the machine or its cgroup doesn't have are left out by the kernel.
+///
+/// # Errors
+/// `EINVAL` where none is left.
+pub fn set_cpus(pid: Option<Pid>, cpus: &[u32]) -> Result<()> {
+    let mut set = CpuSet::new();
+    for cpu in cpus {
+        set.set(*cpu as usize);
+    }
+    sched_setaffinity(pid, &set)
+        .call("sched_setaffinity")
+        .hint("at least one of the CPUs has to be the machine's, and in the container's cpuset")
+}
+
 fn open_namespace(joined: &Joined) -> Result<OwnedFd> {
     File::open(&joined.path)
         .call("open")
@@ -237,6 +254,7 @@ pub fn link_type(kind: Kind) -> LinkNameSpaceType {
         Kind::User => LinkNameSpaceType::User,
         Kind::Pid => LinkNameSpaceType::ProcessID,
         Kind::Network => LinkNameSpaceType::Network,
+        Kind::Time => LinkNameSpaceType::Time,
     }
 }
 
@@ -273,7 +291,8 @@ impl Child {
         }
     }
 
-    /// Takes over from the child that could not enter a pid namespace itself: its replacement counts from here on.
+    /// Takes over from the child that could not enter a pid namespace itself: its replacement counts from here on, and waits to be
+    /// told [`Step::IdsMapped`].
     pub fn follow_replacement(&mut self) -> Result<()> {
         self.wait_for_word_or_death()?;
         let received = self.wait_for(Step::Replaced)?;
@@ -284,7 +303,7 @@ impl Child {
         };
         self.reap();
         (self.pid, self.pidfd) = (pid, pidfd);
-        self.tell(Step::IdsMapped)
+        Ok(())
     }
 
     /// A child that is killed between making its replacement and introducing it leaves one that waits for us, as we for it.
@@ -374,6 +393,43 @@ impl Child {
                 .field_with(|| format!("process.rlimits[{i}]"))?;
         }
         Ok(())
+    }
+
+    /// Binds it to the CPUs that a process that joins is to run on.
+    pub fn bind(&self, cpus: &ExecCpus) -> Result<()> {
+        let Some(cpus) = &cpus.last else { return Ok(()) };
+        set_cpus(Some(self.pid), cpus).field("process.execCPUAffinity.final")
+    }
+
+    /// From outside as well: it takes privileges on the host.
+    pub fn schedule(&self, scheduling: &Scheduling) -> Result<()> {
+        if let Some(priority) = scheduling.io_priority {
+            ioprio_set(self.pid, priority.class, priority.level)
+                .call("ioprio_set")
+                .hint("the real-time class needs CAP_SYS_NICE or CAP_SYS_ADMIN")
+                .field("process.ioPriority")?;
+        }
+        scheduling.scheduler.map_or(Ok(()), |scheduler| self.set_scheduler(scheduler)).field("process.scheduler")
+    }
+
+    fn set_scheduler(&self, asked: Scheduler) -> Result<()> {
+        if asked.policy == Scheduler::DEADLINE {
+            // Admitted only with every CPU: whatever the runtime itself was bound to must not count.
+            set_cpus(Some(self.pid), &ExecCpus::all())?;
+        }
+        let Scheduler { policy, flags, nice, priority, runtime, deadline, period } = asked;
+        let attributes = SchedulingAttributes { policy, flags, nice, priority, runtime, deadline, period };
+        sched_setattr(self.pid, attributes).map_err(|errno| {
+            let error = Error::call("sched_setattr", errno);
+            match errno {
+                Errno::PERM => error.hint("this policy or niceness needs CAP_SYS_NICE, or all CPUs for SCHED_DEADLINE"),
+                Errno::BUSY => error.hint("the CPUs have no time left that SCHED_DEADLINE could promise"),
+                Errno::INVAL => {
+                    error.hint("this kernel doesn't know the policy, or doesn't take these values together")
+                }
+                _ => error,
+            }
+        })
     }
 
     /// The host's own procfs: the container has no way to change what is seen here.

@@ -30,6 +30,13 @@ pub(crate) fn report(paths: &[String]) -> Value {
         "seccomp": status.number("Seccomp"),
         "signals": status.signals(),
         "rlimits": rlimits(),
+        "scheduling": super::calls::scheduling(),
+        "ioPriority": super::calls::io_priority(),
+        "memoryPolicy": super::calls::memory_policy(),
+        "cpus": status.field("Cpus_allowed_list"),
+        "personality": super::calls::native(&[libc::SYS_personality, 0xffff_ffff]),
+        "machine": uts(rustix::system::uname().machine()),
+        "clocks": clocks(),
         "oomScoreAdj": text("/proc/self/oom_score_adj").and_then(|text| text.trim().parse::<i64>().ok()),
         "namespaces": namespaces("self"),
         "mounts": mounts(),
@@ -55,6 +62,12 @@ fn link(path: impl AsRef<Path>) -> Option<String> {
 
 fn uts(name: &std::ffi::CStr) -> String {
     name.to_string_lossy().into_owned()
+}
+
+/// Seconds of the clocks that a time namespace has.
+fn clocks() -> Value {
+    use rustix::time::{ClockId, clock_gettime};
+    json!({"monotonic": clock_gettime(ClockId::Monotonic).tv_sec, "boottime": clock_gettime(ClockId::Boottime).tv_sec})
 }
 
 pub(crate) fn cwd() -> Value {

@@ -59,6 +59,8 @@ pub(crate) enum Need {
     Machine(&'static str),
     /// A program of the host, found in PATH.
     Program(&'static str),
+    /// As many CPUs that the suite may use.
+    Cpus(usize),
     /// A file system that the kernel knows.
     Filesystem(&'static str),
 }
@@ -84,6 +86,10 @@ fn unmet(need: Need) -> Option<String> {
         Need::HybridMachine => missing(lane.is_hybrid(), "needs a hybrid cgroup set-up".into()),
         Need::Machine(name) => missing(std::env::consts::ARCH == name, format!("needs {name}")),
         Need::Program(name) => missing(Lane::has_program(name), format!("needs the program {name}")),
+        Need::Cpus(count) => {
+            let there = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+            missing(there >= count, format!("needs {count} CPUs"))
+        }
         Need::Filesystem(name) => missing(Lane::knows_filesystem(name), format!("needs the file system {name}")),
     }
 }

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustix::fs::{Mode, OFlags, open};
 
 use super::seccomp::{self, Moment};
-use super::{console, identity, namespaces, program, stdio, tell_and_wait};
+use super::{console, identity, memory_policy, namespaces, personality, program, stdio, tell_and_wait};
 use crate::error::{Context, Result};
 use crate::inside::Inside;
 use crate::plan::{ExecPlan, Kind};
@@ -58,6 +58,8 @@ fn attach(plan: &ExecPlan, joining: &Joining<'_>, parent: &Sync) -> Result<Infal
 
     drop((root, cwd));
     sys::close_all_but(3 + plan.preserve_fds, [parent.as_fd()]).call("close_range")?;
+    personality::take_on(plan.personality)?;
+    memory_policy::apply(plan.memory_policy.as_ref())?;
     confine_at(Moment::BeforePrivilegesGo, plan, parent)?;
     identity::assume(process)?;
     if plan.has(Kind::Pid) {

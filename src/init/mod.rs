@@ -3,14 +3,17 @@
 //! A step changes this process only. It never touches the state directory, a cgroup, another process or standard output.
 
 pub mod attach;
+mod clocks;
 mod console;
 mod copy_up;
 mod devices;
 mod identity;
 pub mod live_mounts;
+mod memory_policy;
 mod mounts;
 mod namespaces;
 mod paths;
+mod personality;
 mod program;
 mod rootfs;
 mod seccomp;
@@ -97,6 +100,8 @@ fn init(plan: &Plan, inherited: Inherited, unjoined: Unjoined, audience: &mut Au
 
     wait_at_gate(gate, audience)?;
     hooks::run(&plan.hooks.start_container, reading(&this(plan, Status::Created), Some(&plan.process.env)))?;
+    personality::take_on(plan.personality)?;
+    memory_policy::apply(plan.memory_policy.as_ref())?;
     become_the_user(plan, audience)?;
     program.execute()
 }

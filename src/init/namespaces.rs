@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use rustix::system::{setdomainname, sethostname};
 use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType, move_into_link_name_space, move_into_thread_name_spaces};
 
-use super::wait;
+use super::{clocks, wait};
 use crate::error::{Annotate, Context, Error, Result};
 use crate::inside::{open_in_proc, private_proc};
 use crate::plan::{Kind, Namespaces, Plan, Sysctl};
@@ -23,6 +23,7 @@ pub(super) fn enter(plan: &Plan, unjoined: Unjoined, parent: &Sync) -> Result<()
     if let Some(user) = unjoined.user {
         join_user(plan, &user, &unjoined.others, parent)?;
     }
+    clocks::enter_new(plan)?;
     // Where the parent could not do it before the clone, see `spawn`.
     spawn::set_undumpable()?;
     rustix::process::setsid().call("setsid")?;
@@ -52,7 +53,7 @@ fn join_user(plan: &Plan, user: &OwnedFd, others: &[(crate::plan::Joined, OwnedF
     for (joined, file) in others {
         setns(file, joined.kind).map_err(|errno| join_error(joined, errno).field(&joined.field))?;
     }
-    unshare(plan.namespaces.new_bits() & !(Kind::Pid.bit() | Kind::Cgroup.bit()))?;
+    unshare(plan.namespaces.new_bits() & !(Kind::Pid.bit() | Kind::Cgroup.bit() | Kind::Time.bit()))?;
     if spawn::is_replaced(&plan.namespaces) {
         spawn::replace(parent, Kind::Pid.bit())?;
     }

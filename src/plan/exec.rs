@@ -7,12 +7,14 @@ use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use oci_spec::runtime::{Capability, LinuxCapabilities, LinuxSeccomp, Process as Oci, Spec};
+use oci_spec::runtime::{
+    Capability, LinuxCapabilities, LinuxMemoryPolicy, LinuxPersonality, LinuxSeccomp, Process as Oci, Spec,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::process::Process;
-use super::{Namespaces, Request, keyring, unsupported};
+use super::{MemoryPolicy, Namespaces, Personality, Request, keyring, unsupported};
 use crate::bundle::{ProcessFile, check_process};
 use crate::error::{Annotate, Error, Result};
 use crate::seccomp::{self, Filter};
@@ -53,6 +55,10 @@ pub struct ExecPlan {
     pub process: Process,
     /// Which system calls the process may make.
     pub seccomp: Option<Filter>,
+    /// The execution domain.
+    pub personality: Option<Personality>,
+    /// From which NUMA nodes the process gets memory.
+    pub memory_policy: Option<MemoryPolicy>,
     /// The name of the container's session keyring.
     pub keyring: Option<CString>,
     /// How many descriptors from 3 on are inherited.
@@ -67,6 +73,10 @@ pub(super) struct Recorded {
     pub(super) namespaces: u64,
     keyring: Option<CString>,
     seccomp: Option<LinuxSeccomp>,
+    #[serde(default)]
+    personality: Option<LinuxPersonality>,
+    #[serde(default)]
+    memory_policy: Option<LinuxMemoryPolicy>,
 }
 
 impl Recorded {
@@ -79,8 +89,15 @@ impl Recorded {
 /// The part of the config that is kept for [`ExecPlan::new`].
 pub(super) fn record(spec: &Spec, namespaces: &Namespaces, request: &Request) -> Result<Box<RawValue>> {
     let process = spec.process().clone().ok_or_else(|| Error::new("is required and missing").field("process"))?;
-    let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().clone());
-    let recorded = Recorded { process, namespaces: namespaces.all_bits(), keyring: keyring(request)?, seccomp };
+    let linux = spec.linux().as_ref();
+    let recorded = Recorded {
+        process,
+        namespaces: namespaces.all_bits(),
+        keyring: keyring(request)?,
+        seccomp: linux.and_then(|linux| linux.seccomp().clone()),
+        personality: linux.and_then(|linux| linux.personality().clone()),
+        memory_policy: linux.and_then(|linux| linux.memory_policy().clone()),
+    };
     serde_json::value::to_raw_value(&recorded).map_err(|error| Error::new(error.to_string()))
 }
 
@@ -90,13 +107,17 @@ impl ExecPlan {
     /// # Errors
     /// Names the field of the process, or the flag, that can't be honoured.
     pub fn new(recorded: &RawValue, file: Option<ProcessFile>, request: &ExecRequest) -> Result<Self> {
-        let Recorded { process: own, namespaces, keyring, seccomp } = Recorded::read(recorded)?;
+        let Recorded { process: own, namespaces, keyring, seccomp, personality, memory_policy } =
+            Recorded::read(recorded)?;
         let process = match file {
             Some(file) => decide(&complete(file.process, &own))?,
             None => Process { args: words(&request.args)?, ..decide(&change(own, request)?)? },
         };
         let seccomp = seccomp.as_ref().map(seccomp::compile).transpose()?;
-        Ok(Self { namespaces, process, seccomp, keyring, preserve_fds: request.preserve_fds })
+        let personality = personality.as_ref().map(Personality::decide).transpose()?;
+        let memory_policy = memory_policy.as_ref().map(MemoryPolicy::decide).transpose()?;
+        let preserve_fds = request.preserve_fds;
+        Ok(Self { namespaces, process, seccomp, personality, memory_policy, keyring, preserve_fds })
     }
 
     /// Whether the container has a namespace of that kind.

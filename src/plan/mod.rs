@@ -6,11 +6,16 @@ mod cgroup;
 mod devices;
 mod exec;
 mod live_mounts;
+mod memory_policy;
 pub mod mount_options;
 mod mounts;
 mod namespaces;
+mod number_list;
+mod personality;
 mod process;
+mod scheduling;
 mod sysctl;
+mod time;
 mod unsupported;
 
 use std::borrow::Cow;
@@ -30,10 +35,14 @@ pub use cgroup::CgroupPlan;
 pub use devices::{Device, DeviceKind, Devices};
 pub use exec::{ExecPlan, ExecRequest};
 pub use live_mounts::LiveMounts;
+pub use memory_policy::MemoryPolicy;
 pub use mounts::{FsOption, IdMapped, Mount, MountIds, MountSource, ProcTarget, Propagation, SourceLink, inside_proc};
 pub use namespaces::{IdMap, IdMaps, Joined, Kind, Namespaces};
+pub use personality::Personality;
 pub use process::{Capabilities, ListenFds, Process, Rlimit, Terminal, User};
+pub use scheduling::{ExecCpus, IoPriority, Scheduler, Scheduling};
 pub use sysctl::Sysctl;
+pub use time::TimeOffset;
 
 /// Where the container finds the directory of the socket for systemd's readiness protocol.
 const NOTIFY_DIR: &str = "/run/notify";
@@ -116,6 +125,12 @@ pub struct Plan {
     pub seccomp: Option<Filter>,
     /// Kernel parameters of the container's namespaces.
     pub sysctls: Vec<Sysctl>,
+    /// The clocks of a new time namespace.
+    pub time_offsets: Vec<TimeOffset>,
+    /// The execution domain of the container's processes.
+    pub personality: Option<Personality>,
+    /// From which NUMA nodes the container's processes get memory.
+    pub memory_policy: Option<MemoryPolicy>,
     /// The program and what it runs as.
     pub process: Process,
     /// Programs to run at points of the life cycle.
@@ -187,6 +202,7 @@ impl Plan {
     /// Names the field of the config that can't be honoured, and why.
     pub fn new(bundle: &Bundle, request: &Request, host: &Host) -> Result<Self> {
         let spec = &*with_notify(&bundle.spec, request);
+        let linux = spec.linux().as_ref();
         unsupported::refuse(spec)?;
         let namespaces = Namespaces::new(spec)?;
         let ids = IdMaps::new(spec, &namespaces);
@@ -209,11 +225,12 @@ impl Plan {
             readonly_paths: paths(spec, |linux| linux.readonly_paths().as_ref()),
             hostname: spec.hostname().clone().filter(|name| !name.is_empty()),
             domainname: spec.domainname().clone().filter(|name| !name.is_empty()),
-            seccomp: spec
-                .linux()
-                .as_ref()
-                .and_then(|linux| linux.seccomp().as_ref())
-                .map(seccomp::compile)
+            seccomp: linux.and_then(|linux| linux.seccomp().as_ref()).map(seccomp::compile).transpose()?,
+            time_offsets: time::offsets(linux, &namespaces)?,
+            personality: linux.and_then(|linux| linux.personality().as_ref()).map(Personality::decide).transpose()?,
+            memory_policy: linux
+                .and_then(|linux| linux.memory_policy().as_ref())
+                .map(MemoryPolicy::decide)
                 .transpose()?,
             sysctls: sysctl::plan(spec, &namespaces)?,
             process,

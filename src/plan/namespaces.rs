@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use oci_spec::runtime::{LinuxIdMapping, LinuxNamespaceType, Spec};
 
-use crate::bundle::namespace_name;
 use crate::error::{Error, Result};
 
 /// A kind of namespace.
@@ -24,6 +23,8 @@ pub enum Kind {
     Pid,
     /// Network devices, ports, routes.
     Network,
+    /// The monotonic and the boot-time clock.
+    Time,
 }
 
 impl Kind {
@@ -37,6 +38,7 @@ impl Kind {
             Self::User => libc::CLONE_NEWUSER,
             Self::Pid => libc::CLONE_NEWPID,
             Self::Network => libc::CLONE_NEWNET,
+            Self::Time => libc::CLONE_NEWTIME,
         };
         u64::from(bit.cast_unsigned())
     }
@@ -51,6 +53,7 @@ impl Kind {
             Self::User => "user",
             Self::Pid => "pid",
             Self::Network => "net",
+            Self::Time => "time",
         }
     }
 
@@ -63,8 +66,8 @@ impl Kind {
         }
     }
 
-    fn from_spec(kind: LinuxNamespaceType) -> Option<Self> {
-        Some(match kind {
+    fn from_spec(kind: LinuxNamespaceType) -> Self {
+        match kind {
             LinuxNamespaceType::Mount => Self::Mount,
             LinuxNamespaceType::Cgroup => Self::Cgroup,
             LinuxNamespaceType::Uts => Self::Uts,
@@ -72,8 +75,8 @@ impl Kind {
             LinuxNamespaceType::User => Self::User,
             LinuxNamespaceType::Pid => Self::Pid,
             LinuxNamespaceType::Network => Self::Network,
-            LinuxNamespaceType::Time => return None,
-        })
+            LinuxNamespaceType::Time => Self::Time,
+        }
     }
 }
 
@@ -100,10 +103,7 @@ impl Namespaces {
         let mut namespaces = Self::default();
         let listed = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_deref()).unwrap_or_default();
         for (i, namespace) in listed.iter().enumerate() {
-            let kind = Kind::from_spec(namespace.typ()).ok_or_else(|| {
-                let text = format!("{} namespaces are not supported yet", namespace_name(namespace.typ()));
-                Error::new(text).field(format!("linux.namespaces[{i}].type"))
-            })?;
+            let kind = Kind::from_spec(namespace.typ());
             match namespace.path().clone().filter(|path| !path.as_os_str().is_empty()) {
                 Some(path) => {
                     namespaces.joined.push(Joined { kind, path, field: format!("linux.namespaces[{i}].path") });

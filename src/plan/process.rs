@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use oci_spec::runtime::{Capability, PosixRlimitType, Spec};
 use rustix::process::Resource;
 
+use super::{ExecCpus, Scheduling};
 use crate::error::{Error, Result};
 
 /// The container's process, or one that joins it.
@@ -29,6 +30,10 @@ pub struct Process {
     pub no_new_privileges: bool,
     /// What the kernel's OOM killer adds to its badness.
     pub oom_score_adj: Option<i32>,
+    /// How it competes for the machine.
+    pub scheduling: Scheduling,
+    /// On which CPUs it runs, if it joins a container.
+    pub exec_cpus: ExecCpus,
     /// Whether it is told its pid in `LISTEN_PID`.
     pub is_activated: bool,
 }
@@ -108,6 +113,8 @@ impl Process {
             rlimits: process.rlimits().iter().flatten().map(rlimit).collect(),
             no_new_privileges: process.no_new_privileges().unwrap_or(false),
             oom_score_adj: process.oom_score_adj(),
+            scheduling: Scheduling::decide(process)?,
+            exec_cpus: ExecCpus::decide(process)?,
             is_activated: false,
         })
     }

@@ -33,23 +33,18 @@ fn set(text: Option<&String>) -> bool {
     text.is_some_and(|text| !text.is_empty())
 }
 
-fn process_fields(process: &Process) -> [(&'static str, bool); 4] {
+fn process_fields(process: &Process) -> [(&'static str, bool); 2] {
     [
         ("process.apparmorProfile", set(process.apparmor_profile().as_ref())),
         ("process.selinuxLabel", set(process.selinux_label().as_ref())),
-        ("process.scheduler", process.scheduler().is_some()),
-        ("process.ioPriority", process.io_priority().is_some()),
     ]
 }
 
-fn linux_fields(linux: &Linux) -> [(&'static str, bool); 6] {
+fn linux_fields(linux: &Linux) -> [(&'static str, bool); 3] {
     [
         ("linux.mountLabel", set(linux.mount_label().as_ref())),
         ("linux.intelRdt", linux.intel_rdt().is_some()),
-        ("linux.memoryPolicy", linux.memory_policy().is_some()),
-        ("linux.personality", linux.personality().is_some()),
         ("linux.netDevices", linux.net_devices().as_ref().is_some_and(|all| !all.is_empty())),
-        ("linux.timeOffsets", linux.time_offsets().as_ref().is_some_and(|all| !all.is_empty())),
     ]
 }
 

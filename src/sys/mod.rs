@@ -10,6 +10,7 @@ mod fd;
 mod keyring;
 mod mount;
 mod net;
+mod schedule;
 mod seccomp;
 mod signal;
 
@@ -20,6 +21,7 @@ pub use fd::{cloexec_from, close_all_but, inherited_fd};
 pub use keyring::join_session_keyring;
 pub use mount::{MountAttr, map_mount_ids, mount_setattr};
 pub use net::bring_up;
+pub use schedule::{SchedulingAttributes, ioprio_set, sched_setattr, set_mempolicy};
 pub use seccomp::{knows_seccomp_flag, set_seccomp_filter};
 pub use signal::{block_no_signal, pidfd_send_signal, reset_signals};
 
