@@ -23,7 +23,7 @@ check: setup ## format, lints and unit tests; needs no root
 	cargo test --lib --bins
 
 integration: setup root ## the real binary against the real kernel
-	tools/setup.sh strace
+	tools/setup.sh strace iproute2
 	cargo build --example probe
 	cargo test --test integration
 

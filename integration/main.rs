@@ -30,6 +30,7 @@ mod masked;
 mod mount_options;
 mod mounts;
 mod namespaces;
+mod net_devices;
 mod pause;
 mod process;
 mod ps;
@@ -81,6 +82,7 @@ fn cases() -> Vec<Case> {
         rootless::cases(),
         scheduling::cases(),
         namespaces::cases(),
+        net_devices::cases(),
         mounts::cases(),
         mount_options::cases(),
         devices::cases(),

@@ -17,7 +17,7 @@ use crate::sources::Opened;
 use crate::spawn::{self, Child};
 use crate::state::{self, Claim, Record, State, Status};
 use crate::sync::Step;
-use crate::{gate, hooks, notify, sys};
+use crate::{gate, hooks, net_devices, notify, sys};
 
 /// What the command line of `create` asks for.
 #[derive(Debug, Clone, Default)]
@@ -104,7 +104,7 @@ fn from_plan(
     let mut child = spawn::container(plan, cgroup_fd, |parent, unjoined| init::run(plan, inherited, unjoined, parent))?;
     // While the child builds its root: nothing runs in the cgroup yet but Orlop itself.
     cgroup.as_ref().map_or(Ok(()), |cgroup| cgroup.restrict_devices(&plan.cgroup))?;
-    let main = converse(plan, &mut child, terminal).map_err(|error| with_oom(cgroup.as_ref(), error))?;
+    let (main, net_devices) = converse(plan, &mut child, terminal).map_err(|error| with_oom(cgroup.as_ref(), error))?;
     child.limit(&plan.process.rlimits)?;
     child.schedule(&plan.process.scheduling)?;
     caller::send_pidfd(pidfd_socket, "standard", child.pidfd())?;
@@ -113,12 +113,15 @@ fn from_plan(
     caller::write_pid_file(options.pid_file.as_deref(), child.raw_pid())?;
     child.tell(Step::Saved)?;
     let init = child.release()?;
+    net_devices.keep();
     cgroup.into_iter().for_each(NewCgroup::keep);
     Ok((record, init, main))
 }
 
-/// The parent's part of the conversation, see `sync`. Returns the terminal's main side when it came here.
-fn converse(plan: &Plan, child: &mut Child, terminal: TerminalGoes) -> Result<Option<OwnedFd>> {
+/// The parent's part of the conversation, see `sync`. Returns the terminal's main side when it came here, and the network devices
+/// that went there.
+fn converse(plan: &Plan, child: &mut Child, terminal: TerminalGoes) -> Result<(Option<OwnedFd>, net_devices::Moved)> {
+    let mut net_devices = net_devices::Moved::default();
     if spawn::is_replaced(&plan.namespaces) {
         child.follow_replacement()?;
         child.tell(Step::IdsMapped)?;
@@ -129,8 +132,9 @@ fn converse(plan: &Plan, child: &mut Child, terminal: TerminalGoes) -> Result<Op
     if let Some(ids) = &plan.ids {
         child.map_ids(ids)?;
     }
-    if plan.hooks.at_creation() {
+    if plan.stops_on_the_way() {
         child.wait_for(Step::Mounted)?;
+        net_devices = net_devices::hand_over(&plan.net_devices, child.raw_pid())?;
         let state = this(plan, Status::Creating, child.raw_pid());
         let with = Circumstances { container: Some(child.pidfd()), ..reading(&state) };
         hooks::run(&plan.hooks.create_runtime, with)?;
@@ -139,7 +143,7 @@ fn converse(plan: &Plan, child: &mut Child, terminal: TerminalGoes) -> Result<Op
     let comes_here = plan.process.terminal.is_some() && terminal == TerminalGoes::Here;
     let main = comes_here.then(|| child.wait_for(Step::Terminal)).transpose()?.and_then(|received| received.fd);
     child.wait_for(Step::Ready)?;
-    Ok(main)
+    Ok((main, net_devices))
 }
 
 /// An init that died for want of memory can't say so itself.

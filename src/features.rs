@@ -44,6 +44,13 @@ struct Linux {
     intel_rdt: Switch,
     mount_extensions: MountExtensions,
     net_devices: Switch,
+    memory_policy: MemoryPolicy,
+}
+
+#[derive(Serialize)]
+struct MemoryPolicy {
+    modes: [&'static str; 7],
+    flags: [&'static str; 3],
 }
 
 #[derive(Serialize)]
@@ -113,7 +120,19 @@ fn this_build() -> Features {
             selinux: OFF,
             intel_rdt: OFF,
             mount_extensions: MountExtensions { idmap: ON },
-            net_devices: OFF,
+            net_devices: ON,
+            memory_policy: MemoryPolicy {
+                modes: [
+                    "MPOL_DEFAULT",
+                    "MPOL_PREFERRED",
+                    "MPOL_BIND",
+                    "MPOL_INTERLEAVE",
+                    "MPOL_LOCAL",
+                    "MPOL_PREFERRED_MANY",
+                    "MPOL_WEIGHTED_INTERLEAVE",
+                ],
+                flags: ["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"],
+            },
         },
         annotations: BTreeMap::from([("org.orlop.commit", COMMIT), ("org.orlop.version", VERSION)]),
     }
@@ -162,11 +181,12 @@ mod tests {
         for absent in ["v1", "systemd", "systemdUser", "rdma"] {
             assert_eq!(linux["cgroup"][absent], false, "{absent}");
         }
-        for absent in ["apparmor", "selinux", "intelRdt", "netDevices"] {
+        for absent in ["apparmor", "selinux", "intelRdt"] {
             assert_eq!(linux[absent]["enabled"], false, "{absent}");
         }
         assert_eq!(linux["mountExtensions"]["idmap"]["enabled"], true);
-        assert!(linux.get("memoryPolicy").is_none());
+        assert_eq!(linux["netDevices"]["enabled"], true);
+        assert_eq!(linux["memoryPolicy"]["modes"].as_array().unwrap().len(), 7);
         assert!(features.get("potentiallyUnsafeConfigAnnotations").is_none());
     }
 

@@ -24,6 +24,7 @@ pub mod kill;
 pub mod list;
 pub mod log;
 pub mod mounts;
+mod net_devices;
 mod notify;
 pub mod own_binary;
 pub mod pause;

@@ -6,7 +6,7 @@
 //! |---|--------|--------------|--------------------|------|
 //! | 1 | child  | `Replaced`   | pid, pidfd         | a joined user namespace and a new pid namespace need a second clone |
 //! | 2 | parent | `IdsMapped`  |                    | a new user namespace |
-//! | 3 | child  | `Mounted`    |                    | there are prestart, createRuntime or createContainer hooks |
+//! | 3 | child  | `Mounted`    |                    | there are prestart, createRuntime or createContainer hooks, or network devices |
 //! | 4 | parent | `HooksDone`  |                    | as 3 |
 //! | 5 | child  | `Terminal`   | the pty's main side | a terminal without `--console-socket` |
 //! | 6 | child  | `Ready`      |                    | always: everything is in place, the program was found |
@@ -51,7 +51,7 @@ pub enum Step {
     IdsMapped,
     /// All namespaces are entered, all mounts and devices are there.
     Mounted,
-    /// The hooks of the runtime's side ran, and the cgroup is finished.
+    /// The network devices are there, the hooks of the runtime's side ran, and the cgroup is finished.
     HooksDone,
     /// Here is the terminal.
     Terminal,

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what a build of Orlop needs and this machine lacks: a C linker with the static C library, git, and Rust.
-# Arguments are further programs and libraries to have, each in the package of its name: tools/setup.sh strace libseccomp-dev
+# Arguments are further programs and libraries to have, each in the package of its name (iproute2 brings ip): tools/setup.sh strace libseccomp-dev
 # It says what it does, does nothing when nothing is missing, and changes nothing else.
 set -eu
 
@@ -27,6 +27,7 @@ missing_packages() {
 		case $package in
 		# A library is there when the compiler finds it.
 		lib*-dev) name=${package%-dev} && case $(cc -print-file-name="$name.so" 2> /dev/null) in /*) ;; *) echo "$package" ;; esac ;;
+		iproute2) has ip || echo iproute2 ;;
 		*) has "$package" || echo "$package" ;;
 		esac
 	done

@@ -38,6 +38,7 @@ pub(crate) fn report(paths: &[String]) -> Value {
         "machine": uts(rustix::system::uname().machine()),
         "clocks": clocks(),
         "oomScoreAdj": text("/proc/self/oom_score_adj").and_then(|text| text.trim().parse::<i64>().ok()),
+        "network": network(),
         "namespaces": namespaces("self"),
         "mounts": mounts(),
         "cgroup": text("/proc/self/cgroup"),
@@ -223,6 +224,25 @@ pub(crate) fn namespaces(pid: &str) -> Value {
         .into_iter()
         .collect::<Map<_, _>>()
         .into()
+}
+
+/// The network devices by name: whether they are up, and their addresses with the masks.
+fn network() -> Value {
+    let mut devices = Map::new();
+    for one in nix::ifaddrs::getifaddrs().into_iter().flatten() {
+        let up = one.flags.contains(nix::net::if_::InterfaceFlags::IFF_UP);
+        let device = devices.entry(one.interface_name.clone()).or_insert_with(|| json!({"up": up, "addresses": []}));
+        let address = one.address.as_ref().and_then(ip).zip(one.netmask.as_ref().and_then(ip));
+        if let (Some((address, mask)), Some(list)) = (address, device["addresses"].as_array_mut()) {
+            list.push(format!("{address}/{mask}").into());
+        }
+    }
+    devices.into()
+}
+
+fn ip(address: &nix::sys::socket::SockaddrStorage) -> Option<std::net::IpAddr> {
+    let four = address.as_sockaddr_in().map(|address| address.ip().into());
+    four.or_else(|| address.as_sockaddr_in6().map(|address| address.ip().into()))
 }
 
 fn mounts() -> Option<Vec<Value>> {

@@ -18,6 +18,7 @@
 //! - [`needs`] first in a case reports it as ignored, with the reason, where it can't be meaningful.
 //! - [`Call`] is one invocation before it is made: environment, descriptors, view of the machine, terminal.
 //! - [`HostMount`] is a tmpfs on the host for the length of a case.
+//! - [`OwnNetwork`] stands in for the host's network.
 //! - [`Pty`], [`ConsoleSocket`]: the two ends that terminal cases need.
 //!
 //! Nothing here may use Orlop's library: the suite sees the built program from outside, or another runtime's.
@@ -30,6 +31,7 @@ pub(crate) mod container;
 pub(crate) mod host_mount;
 pub(crate) mod lane;
 pub(crate) mod leftovers;
+pub(crate) mod network;
 pub(crate) mod terminal;
 pub(crate) mod wait;
 
@@ -38,5 +40,6 @@ pub(crate) use case::{Case, Need, needs};
 pub(crate) use container::{Container, Exit};
 pub(crate) use host_mount::HostMount;
 pub(crate) use lane::Lane;
+pub(crate) use network::OwnNetwork;
 pub(crate) use terminal::{ConsoleSocket, Pty};
 pub(crate) use wait::until;

@@ -81,7 +81,7 @@ fn init(plan: &Plan, inherited: Inherited, unjoined: Unjoined, audience: &mut Au
     devices::make(plan, &root, sources.devices)?;
     restore_file_limit(sources.file_limit)?;
     let terminal = console::open(&plan.process, &root)?;
-    wait_for_runtime_hooks(plan, parent)?;
+    wait_for_the_runtime(plan, parent)?;
     hooks::run(&plan.hooks.create_container, reading(&this(plan, Status::Creating), None))?;
     namespaces::set_names(plan)?;
     namespaces::bring_loopback_up(plan)?;
@@ -106,10 +106,10 @@ fn init(plan: &Plan, inherited: Inherited, unjoined: Unjoined, audience: &mut Au
     program.execute()
 }
 
-/// Hooks in the runtime's namespaces find the container's mounts below its root file system, as they do with runc. Those in
-/// the container's come after them, and find the cgroup finished.
-fn wait_for_runtime_hooks(plan: &Plan, parent: &Sync) -> Result<()> {
-    if !plan.hooks.at_creation() {
+/// The host's network devices come, and hooks in the runtime's namespaces find the container's mounts below its root file system,
+/// as they do with runc. Those in the container's come after them, and find the cgroup finished.
+fn wait_for_the_runtime(plan: &Plan, parent: &Sync) -> Result<()> {
+    if !plan.stops_on_the_way() {
         return Ok(());
     }
     tell_and_wait(parent, Step::Mounted, Step::HooksDone)

@@ -10,6 +10,7 @@ mod memory_policy;
 pub mod mount_options;
 mod mounts;
 mod namespaces;
+mod net_devices;
 mod number_list;
 mod personality;
 mod process;
@@ -38,6 +39,7 @@ pub use live_mounts::LiveMounts;
 pub use memory_policy::MemoryPolicy;
 pub use mounts::{FsOption, IdMapped, Mount, MountIds, MountSource, ProcTarget, Propagation, SourceLink, inside_proc};
 pub use namespaces::{IdMap, IdMaps, Joined, Kind, Namespaces};
+pub use net_devices::NetDevice;
 pub use personality::Personality;
 pub use process::{Capabilities, ListenFds, Process, Rlimit, Terminal, User};
 pub use scheduling::{ExecCpus, IoPriority, Scheduler, Scheduling};
@@ -123,6 +125,8 @@ pub struct Plan {
     pub domainname: Option<String>,
     /// Which system calls the container's processes may make.
     pub seccomp: Option<Filter>,
+    /// Network devices of the host that move into the container.
+    pub net_devices: Vec<NetDevice>,
     /// Kernel parameters of the container's namespaces.
     pub sysctls: Vec<Sysctl>,
     /// The clocks of a new time namespace.
@@ -188,14 +192,13 @@ pub struct Hooks {
     pub poststop: Vec<Hook>,
 }
 
-impl Hooks {
-    /// Whether any run before the container is created.
-    pub fn at_creation(&self) -> bool {
-        !(self.create_runtime.is_empty() && self.create_container.is_empty())
-    }
-}
-
 impl Plan {
+    /// Whether the runtime has to do something in the midst of the container's making: hooks, or network devices.
+    pub fn stops_on_the_way(&self) -> bool {
+        let hooks = &self.hooks;
+        !(hooks.create_runtime.is_empty() && hooks.create_container.is_empty() && self.net_devices.is_empty())
+    }
+
     /// Decides everything about the container that `bundle` describes.
     ///
     /// # Errors
@@ -232,6 +235,7 @@ impl Plan {
                 .and_then(|linux| linux.memory_policy().as_ref())
                 .map(MemoryPolicy::decide)
                 .transpose()?,
+            net_devices: net_devices::plan(spec, &namespaces, host)?,
             sysctls: sysctl::plan(spec, &namespaces)?,
             process,
             hooks: hooks(spec),

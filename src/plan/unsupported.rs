@@ -40,12 +40,8 @@ fn process_fields(process: &Process) -> [(&'static str, bool); 2] {
     ]
 }
 
-fn linux_fields(linux: &Linux) -> [(&'static str, bool); 3] {
-    [
-        ("linux.mountLabel", set(linux.mount_label().as_ref())),
-        ("linux.intelRdt", linux.intel_rdt().is_some()),
-        ("linux.netDevices", linux.net_devices().as_ref().is_some_and(|all| !all.is_empty())),
-    ]
+fn linux_fields(linux: &Linux) -> [(&'static str, bool); 2] {
+    [("linux.mountLabel", set(linux.mount_label().as_ref())), ("linux.intelRdt", linux.intel_rdt().is_some())]
 }
 
 /// An empty object (`"blockIO": {}`, as Docker sends) asks for nothing.
