@@ -34,6 +34,7 @@ mod net_devices;
 mod pause;
 mod process;
 mod ps;
+mod resources;
 mod rlimits;
 mod rootless;
 mod scheduling;
@@ -56,7 +57,7 @@ use support::lane::Lane;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let trials = cases().into_iter().map(Case::into_trial).collect();
+    let trials = chosen().into_iter().map(Case::into_trial).collect();
     if arguments.list {
         return libtest_mimic::run(&arguments, trials).exit_code();
     }
@@ -69,6 +70,17 @@ fn main() -> ExitCode {
     }
 }
 
+/// All cases, or those that the file `ORLOP_TEST_ONLY` names: one on each line, or the start of several (`cgroup::`).
+fn chosen() -> Vec<Case> {
+    let Some(file) = std::env::var_os("ORLOP_TEST_ONLY") else { return cases() };
+    let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let named = |case: &Case| {
+        let name = case.name();
+        text.lines().any(|line| line == name || line.ends_with("::") && name.starts_with(line))
+    };
+    cases().into_iter().filter(named).collect()
+}
+
 fn cases() -> Vec<Case> {
     [
         // The longest first, so that the others fill the time beside them.
@@ -77,6 +89,7 @@ fn cases() -> Vec<Case> {
         lifecycle::cases(),
         process::cases(),
         capabilities::cases(),
+        resources::cases(),
         rlimits::cases(),
         seccomp::cases(),
         rootless::cases(),

@@ -62,6 +62,9 @@ fn step(args: &[String]) -> Step {
         "try-mknod" => print(&outcome(make_char_device(&rest[0], &rest[1], &rest[2]))),
         "syscall" => print(&calls::outcome(calls::native(&numbers(rest)))),
         "syscall32" => print(&calls::outcome(calls::compat(&numbers(rest)))),
+        "eat" => eat(rest[0].parse().unwrap_or(0)),
+        "spin" => Ok(spin(rest[0].parse().unwrap_or(0))),
+        "write-out" => write_out(&rest[0], rest[1].parse().unwrap_or(0)),
         "sleep" => sleep(),
         "ignore-term" => ignore_signals(),
         "spawn" => spawn(rest[0].parse().unwrap_or(1), rest.get(1).map_or("ignore-term", String::as_str)),
@@ -223,6 +226,35 @@ fn notify(texts: &[String]) -> Step {
         socket.send(text.as_bytes())?;
     }
     Ok(0)
+}
+
+/// Takes that many MiB of memory, touches all of it, and says so.
+fn eat(mebibytes: usize) -> Step {
+    let mut memory = vec![0_u8; mebibytes << 20];
+    for page in memory.chunks_mut(4096) {
+        page[0] = 1;
+    }
+    print(&format!("ate {}", memory.iter().map(|byte| u64::from(*byte)).sum::<u64>()))
+}
+
+/// Keeps a CPU busy for that many milliseconds.
+fn spin(milliseconds: u64) -> u8 {
+    let end = std::time::Instant::now() + std::time::Duration::from_millis(milliseconds);
+    while std::time::Instant::now() < end {
+        std::hint::spin_loop();
+    }
+    0
+}
+
+/// Writes a file of that many MiB through to its device, and says how many milliseconds that took.
+fn write_out(path: &str, mebibytes: usize) -> Step {
+    let begin = std::time::Instant::now();
+    let mut file = std::fs::File::create(path)?;
+    for _ in 0..mebibytes {
+        file.write_all(&vec![1; 1 << 20])?;
+    }
+    file.sync_all()?;
+    print(&begin.elapsed().as_millis().to_string())
 }
 
 /// Leaves that many children behind that are at this word.

@@ -12,7 +12,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use serde_json::{Value, json};
 
 use crate::support::case::cases;
-use crate::support::wait::{DEADLINE, readable};
+use crate::support::wait::{deadline, readable};
 use crate::support::{Call, Container, Exit, Need, Running, needs};
 
 cases![
@@ -118,7 +118,7 @@ impl Service {
 
     /// The next message, and the descriptor that came with it.
     fn hear(&self) -> (String, Option<OwnedFd>) {
-        assert!(readable(self.socket.as_fd(), DEADLINE), "nothing was said");
+        assert!(readable(self.socket.as_fd(), deadline()), "nothing was said");
         let mut text = [0; 4096];
         let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);

@@ -39,7 +39,8 @@ impl Bundle {
             .call("open")
             .doing(|| format!("read {}", path.display()))
             .hint("a bundle is a directory with a config.json; `orlop spec` writes one")?;
-        let spec = parse(&text, &path, "")?;
+        let mut spec = parse(&text, &path, "")?;
+        forget_empty_pids(&mut spec, &text);
         validate(&spec)?;
         let rootfs = find_rootfs(&dir, &spec)?;
         Ok(Self { dir, rootfs, spec })
@@ -100,6 +101,18 @@ fn parse_value<T: DeserializeOwned>(text: &[u8], path: &Path, field: &str) -> Re
             Err(syntax(text, &error).doing(path.display().to_string()))
         }
     })
+}
+
+/// To oci-spec 0.10 a limit of processes that isn't there is 0, which is the least of all limits. Only one of the two texts means that.
+fn forget_empty_pids(spec: &mut Spec, text: &[u8]) {
+    let resources = spec.linux_mut().as_mut().and_then(|linux| linux.resources_mut().as_mut());
+    let Some(resources) = resources.filter(|all| all.pids().as_ref().is_some_and(|pids| pids.limit() == 0)) else {
+        return;
+    };
+    let said = serde_json::from_slice::<serde_json::Value>(text).ok();
+    if said.is_none_or(|said| said.pointer("/linux/resources/pids/limit").is_none_or(serde_json::Value::is_null)) {
+        resources.set_pids(None);
+    }
 }
 
 /// oci-spec 0.10 spells `SCHED_FLAG_DL_OVERRUN` in a way of its own. A config that has the flag is read again with that.
@@ -444,6 +457,21 @@ mod tests {
     #[test]
     fn the_valid_config_is_valid() {
         assert_eq!(refusal(|_| ()), "");
+    }
+
+    #[test]
+    fn a_limit_of_processes_that_is_not_there_is_none() {
+        let limit = |pids: Value| {
+            let config = json!({"ociVersion": "1.3.0", "linux": {"resources": {"pids": pids}}});
+            let text = serde_json::to_vec(&config).unwrap();
+            let mut spec: Spec = serde_json::from_slice(&text).unwrap();
+            forget_empty_pids(&mut spec, &text);
+            let resources = spec.linux().as_ref().unwrap().resources().clone().unwrap();
+            resources.pids().as_ref().map(oci_spec::runtime::LinuxPids::limit)
+        };
+        assert_eq!(limit(json!({})), None);
+        assert_eq!(limit(json!({"limit": 0})), Some(0));
+        assert_eq!(limit(json!({"limit": -1})), Some(-1));
     }
 
     #[test]

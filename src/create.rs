@@ -103,7 +103,7 @@ fn from_plan(
     let cgroup_fd = cgroup.as_ref().map(AsFd::as_fd);
     let mut child = spawn::container(plan, cgroup_fd, |parent, unjoined| init::run(plan, inherited, unjoined, parent))?;
     // While the child builds its root: nothing runs in the cgroup yet but Orlop itself.
-    cgroup.as_ref().map_or(Ok(()), |cgroup| cgroup.restrict_devices(&plan.cgroup))?;
+    cgroup.as_ref().map_or(Ok(()), |cgroup| cgroup.restrict(&plan.cgroup))?;
     let (main, net_devices) = converse(plan, &mut child, terminal).map_err(|error| with_oom(cgroup.as_ref(), error))?;
     child.limit(&plan.process.rlimits)?;
     child.schedule(&plan.process.scheduling)?;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use serde_json::Value;
 
-use super::wait::{DEADLINE, readable};
+use super::wait::{deadline, readable};
 
 const NOTIF_RECV: libc::c_ulong = 0xc050_2100;
 const NOTIF_SEND: libc::c_ulong = 0xc018_2101;
@@ -37,9 +37,9 @@ impl Agent {
 
     /// What a runtime sends: the process's state and the listener.
     pub(crate) fn receive(&self) -> (Value, Notified) {
-        assert!(readable(self.socket.as_fd(), DEADLINE), "nobody connected to the agent");
+        assert!(readable(self.socket.as_fd(), deadline()), "nobody connected to the agent");
         let (stream, _) = self.socket.accept().expect("accept");
-        assert!(readable(stream.as_fd(), DEADLINE), "nothing was sent to the agent");
+        assert!(readable(stream.as_fd(), deadline()), "nothing was sent to the agent");
         let mut text = [0; 8192];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -80,7 +80,7 @@ struct Answer {
 impl Notified {
     /// Waits for a call and answers it with a value, or with minus an errno. Returns the call's first argument.
     pub(crate) fn answer(&self, value: i64) -> u64 {
-        assert!(readable(self.listener.as_fd(), DEADLINE), "no call came");
+        assert!(readable(self.listener.as_fd(), deadline()), "no call came");
         let mut call = Notification::default();
         self.request(NOTIF_RECV, (&raw mut call).cast());
         let (value, error) = if value < 0 { (0, i32::try_from(value).expect("an errno")) } else { (value, 0) };

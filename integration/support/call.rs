@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::case::note;
 use super::lane::{self, Kind, Lane};
-use super::wait::{DEADLINE, readable, until};
+use super::wait::{deadline, readable, until};
 
 /// From where the program sees the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -219,13 +219,13 @@ impl Running {
     /// Waits for its end; at the deadline kills it and fails the case with what was seen.
     #[must_use = "an invocation that nobody looks at proves nothing"]
     pub(crate) fn wait(mut self) -> Output {
-        let in_time = readable(self.pidfd.as_fd(), DEADLINE);
+        let in_time = readable(self.pidfd.as_fd(), deadline());
         if !in_time {
             self.signal(Signal::KILL);
         }
         let status = self.child.wait().expect("wait for a child");
         let output = self.output(status);
-        assert!(in_time, "still running after {} s:\n{}", DEADLINE.as_secs(), output.text());
+        assert!(in_time, "still running after {} s:\n{}", deadline().as_secs(), output.text());
         output
     }
 

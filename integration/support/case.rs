@@ -49,6 +49,8 @@ pub(crate) enum Need {
     Orlop(&'static str),
     /// The runtime under test is not the named one, for the reason given.
     Not(&'static str, &'static str),
+    /// A cgroup v2 controller, and root.
+    Controller(&'static str),
     /// A cgroup v2 controller isn't there.
     NoController(&'static str),
     /// A capability in the suite's own bounding set.
@@ -81,6 +83,9 @@ fn unmet(need: Need) -> Option<String> {
         Need::Root => missing(lane.is_root(), "needs root".into()),
         Need::Orlop(what) => missing(lane.kind() == &Kind::Orlop, format!("Orlop's own: {what}")),
         Need::Not(name, why) => missing(!lane.kind().is(name), format!("not under {name}: {why}")),
+        Need::Controller(name) => {
+            missing(lane.is_root() && Lane::has_controller(name), format!("needs the controller {name}"))
+        }
         Need::NoController(name) => missing(!Lane::has_controller(name), format!("the controller {name} is there")),
         Need::Capability(name) => missing(Lane::has_capability(name), format!("needs {name}")),
         Need::HybridMachine => missing(lane.is_hybrid(), "needs a hybrid cgroup set-up".into()),

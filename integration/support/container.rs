@@ -16,7 +16,7 @@ use super::case::{Need, needs};
 use super::config::{add_user_namespace, default_config};
 use super::lane::Lane;
 use super::leftovers::{self, MARK};
-use super::wait::{DEADLINE, readable, until};
+use super::wait::{deadline, readable, until};
 
 /// How a container's init ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -413,7 +413,7 @@ pub(crate) fn wait_exit(pid: i32) -> Exit {
 
 fn wait_dead(pid: i32) {
     let pidfd = pidfd_open(Pid::from_raw(pid).expect("a pid isn't 0"), PidfdFlags::empty()).expect("open a pidfd");
-    assert!(readable(pidfd.as_fd(), DEADLINE), "process {pid} lives on");
+    assert!(readable(pidfd.as_fd(), deadline()), "process {pid} lives on");
 }
 
 /// A process that a detached `exec` left to this one. Whoever adopts it has to reap it, or the container's init can't end, as

@@ -10,7 +10,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 use rustix::pty::OpenptFlags;
 use rustix::termios::Winsize;
 
-use super::wait::{DEADLINE, readable};
+use super::wait::{deadline, readable};
 
 /// A pseudoterminal: the suite reads and types at the master, programs get the terminal.
 pub(crate) struct Pty {
@@ -56,7 +56,7 @@ impl Pty {
     /// Everything that came out so far, read until `text` is in it.
     pub(crate) fn wait_for(&mut self, text: &str) -> String {
         while !self.seen.contains(text) {
-            assert!(self.read(DEADLINE), "the terminal ended without {text:?}: {:?}", self.seen);
+            assert!(self.read(deadline()), "the terminal ended without {text:?}: {:?}", self.seen);
         }
         self.seen.clone()
     }
@@ -64,7 +64,7 @@ impl Pty {
     /// Everything until all holders of the terminal have closed it.
     pub(crate) fn drain(&mut self) -> String {
         self.terminal = None;
-        while self.read(DEADLINE) {}
+        while self.read(deadline()) {}
         self.seen.clone()
     }
 
@@ -107,9 +107,9 @@ impl ConsoleSocket {
 
     /// The one descriptor that arrives, whatever it is of, and the text that came with it.
     pub(crate) fn receive_fd(&self) -> (OwnedFd, String) {
-        assert!(readable(self.listener.as_fd(), DEADLINE), "nobody connected to the console socket");
+        assert!(readable(self.listener.as_fd(), deadline()), "nobody connected to the console socket");
         let (stream, _) = self.listener.accept().expect("accept");
-        assert!(readable(stream.as_fd(), DEADLINE), "nothing was sent to the console socket");
+        assert!(readable(stream.as_fd(), deadline()), "nothing was sent to the console socket");
         let mut payload = [0; 4096];
         let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
         let mut control = RecvAncillaryBuffer::new(&mut space);

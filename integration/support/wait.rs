@@ -1,21 +1,27 @@
 //! Waiting with an end: nothing in the suite waits without a deadline.
 
 use std::os::fd::BorrowedFd;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// How long anything may take before the case fails. Far above what is usual, because machines can be slow.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
+/// How long anything may take before the case fails. Far above what is usual, because machines can be slow; and as many times that
+/// as `ORLOP_TEST_PATIENCE` says, for a machine that is emulated.
+pub(crate) fn deadline() -> Duration {
+    static PATIENCE: LazyLock<u32> =
+        LazyLock::new(|| std::env::var("ORLOP_TEST_PATIENCE").ok().and_then(|times| times.parse().ok()).unwrap_or(1));
+    Duration::from_secs(20) * *PATIENCE
+}
 
 /// Asks again and again until there is an answer; panics with `what` at the deadline.
 pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + DEADLINE;
+    let end = Instant::now() + deadline();
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(Instant::now() < end, "waited {} s for {what}", DEADLINE.as_secs());
+        assert!(Instant::now() < end, "waited {} s for {what}", deadline().as_secs());
         std::thread::sleep(Duration::from_millis(2));
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod devices;
 mod freezer;
+mod limits;
 mod processes;
 
 use std::ffi::OsStr;
@@ -67,14 +68,16 @@ impl NewCgroup {
         if !new.is_made() {
             new.cgroup.refuse_if_used().doing(describe)?;
         }
+        limits::hand_controllers_down(&plan.root, &plan.path, new.as_fd()).call("read").doing(describe)?;
         Ok(new)
     }
 
-    /// Puts the rules for devices in force.
+    /// Puts limits and the rules for devices in force.
     ///
     /// # Errors
-    /// Names `linux.resources.devices`.
-    pub fn restrict_devices(&self, plan: &CgroupPlan) -> Result<()> {
+    /// Names the field of `linux.resources`.
+    pub fn restrict(&self, plan: &CgroupPlan) -> Result<()> {
+        self.cgroup.limit(&plan.resources)?;
         let Some(rules) = plan.devices.as_ref().filter(|rules| !devices::allows_everything(rules)) else {
             return Ok(());
         };

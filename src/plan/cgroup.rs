@@ -4,8 +4,8 @@ use std::path::{Component, Path, PathBuf};
 
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType, Spec};
 
-use super::Request;
 use super::namespaces::{Kind, Namespaces};
+use super::{Request, Resources};
 use crate::cgroupv2::devices::{Access, Kind as DeviceClass, Rule};
 use crate::error::{Error, Result};
 use crate::host::Host;
@@ -19,6 +19,8 @@ pub struct CgroupPlan {
     pub path: PathBuf,
     /// Whether the container starts all the same where this user may not make a cgroup: nothing in the config needs one.
     pub optional: bool,
+    /// What the container may use.
+    pub resources: Resources,
     /// The device rules, in order, the runtime's own at the end. `None` where they can't be enforced.
     pub devices: Option<Vec<Rule>>,
 }
@@ -39,10 +41,13 @@ impl CgroupPlan {
             let text = "is the root of the cgroup hierarchy, which can't be a container's";
             return Err(Error::new(text).field("linux.cgroupsPath"));
         }
+        let resources = linux.and_then(|linux| linux.resources().as_ref()).map(Resources::convert).transpose()?;
+        let resources = resources.unwrap_or_default();
         Ok(Self {
             root: host.cgroup_root()?.into(),
             path,
-            optional: asked.is_none() && host.is_rootless(),
+            optional: asked.is_none() && host.is_rootless() && resources.is_empty(),
+            resources,
             devices: devices(spec, namespaces, host)?,
         })
     }
