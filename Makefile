@@ -3,10 +3,10 @@
 # Where rustup puts cargo, for a shell that was opened before it did.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo build check unit oracle integration test bench deny man install
+.PHONY: help setup demo build check unit oracle integration lanes vm-test vm-shell test bench deny man install
 
 help: ## list these commands
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 setup: ## install what is missing on a Debian machine: a C linker, Rust
 	@tools/setup.sh
@@ -21,17 +21,27 @@ check: setup ## format, lints and unit tests; needs no root
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	cargo test --lib --bins
+	integration/vm/verdict-test.sh
 
 integration: setup root ## the real binary against the real kernel
 	tools/setup.sh strace iproute2
 	cargo build --example probe
-	cargo test --test integration
+	cargo test --test integration -- --logfile $${CARGO_TARGET_DIR:-target}/host-lane.log
+
+lanes: setup root integration ## in a virtual machine, what the host could not run
+	integration/vm/lanes.sh $${CARGO_TARGET_DIR:-target}/host-lane.log
+
+vm-test: setup root ## the same suite in a virtual machine with systemd; FILTER=cgroup:: for a part of it
+	integration/vm/run.sh $(FILTER)
+
+vm-shell: setup root ## a shell in that machine
+	integration/vm/run.sh --shell
 
 oracle: setup ## seccomp profiles against libseccomp
 	tools/setup.sh libseccomp-dev
 	cargo test --lib libseccomp -- --ignored --nocapture
 
-test: check oracle integration ## everything
+test: check oracle integration lanes ## everything
 
 bench: setup root ## time and memory beside the other runtimes on this machine
 	benches/run.sh
