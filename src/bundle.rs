@@ -39,12 +39,18 @@ impl Bundle {
             .call("open")
             .doing(|| format!("read {}", path.display()))
             .hint("a bundle is a directory with a config.json; `orlop spec` writes one")?;
-        let mut spec = parse(&text, &path, "")?;
-        forget_empty_pids(&mut spec, &text);
-        validate(&spec)?;
+        let spec = read(&text, &path)?;
         let rootfs = find_rootfs(&dir, &spec)?;
         Ok(Self { dir, rootfs, spec })
     }
+}
+
+/// Reads the text of a `config.json` and refuses what is not valid.
+pub(crate) fn read(text: &[u8], path: &Path) -> Result<Spec> {
+    let mut spec = parse(text, path, "")?;
+    forget_empty_pids(&mut spec, text);
+    validate(&spec)?;
+    Ok(spec)
 }
 
 /// A process as `exec --process` describes it: a file with what is `process` in a `config.json`.
@@ -95,7 +101,7 @@ fn parse<T: DeserializeOwned>(text: &[u8], path: &Path, field: &str) -> Result<T
 
 fn parse_value<T: DeserializeOwned>(text: &[u8], path: &Path, field: &str) -> Result<T> {
     serde_json::from_slice(text).or_else(|error| {
-        if error.is_data() {
+        if error.is_data() || is_json(text) {
             respelled(text).ok_or_else(|| misfit::<T>(text, path, field))
         } else {
             Err(syntax(text, &error).doing(path.display().to_string()))
@@ -125,6 +131,11 @@ fn respelled<T: DeserializeOwned>(text: &[u8]) -> Option<T> {
     serde_json::from_value(value).ok()
 }
 
+/// The parser calls it a syntax error too when there is `false` or a number where one of some words has to be.
+fn is_json(text: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok()
+}
+
 /// Valid JSON, but not a config. Only this path pays for the parser that remembers where it is.
 fn misfit<T: DeserializeOwned>(text: &[u8], file: &Path, field: &str) -> Error {
     let mut json = serde_json::Deserializer::from_slice(text);
@@ -142,6 +153,7 @@ fn misfit<T: DeserializeOwned>(text: &[u8], file: &Path, field: &str) -> Error {
     match inner.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
         Some(name) if path.is_empty() => missing(name),
         Some(name) => missing(&format!("{path}.{name}")),
+        None if inner.starts_with("expected value") => Error::new("is of the wrong type").field(path),
         None if path.is_empty() => Error::new(inner).doing("config.json"),
         None => Error::new(inner).field(path),
     }
@@ -489,6 +501,8 @@ mod tests {
         assert!(error.starts_with("process.args: invalid type: string \"sh\""), "{error}");
         let error = refusal(|c| c["mounts"] = json!([{"destination": "/x", "options": [3]}]));
         assert!(error.starts_with("mounts[0].options[0]: "), "{error}");
+        let error = refusal(|c| c["linux"]["namespaces"][0]["type"] = json!(false));
+        assert_eq!(error, "linux.namespaces[0].type: is of the wrong type");
     }
 
     #[test]
