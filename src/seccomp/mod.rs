@@ -17,6 +17,8 @@
 
 mod arch;
 mod bpf;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod model;
 mod profile;
 mod table;
 mod verdict;

@@ -4,7 +4,7 @@ use crate::seccomp::{MAX_INSTRUCTIONS, SockFilter};
 
 /// What a filter sees of a call (`struct seccomp_data`, without the instruction pointer).
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Data {
+pub(crate) struct Data {
     pub nr: u32,
     pub arch: u32,
     pub args: [u64; 6],
@@ -12,7 +12,7 @@ pub(super) struct Data {
 
 /// What came of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     pub value: u32,
     pub executed: usize,
     /// Whether anything but the number and the architecture was looked at: such a call is not in the kernel's cache.
@@ -33,7 +33,7 @@ impl Data {
 }
 
 /// Runs the program. Panics on what the kernel would not have let in.
-pub(super) fn run(program: &[SockFilter], data: &Data) -> Outcome {
+pub(crate) fn run(program: &[SockFilter], data: &Data) -> Outcome {
     let (mut at, mut word, mut executed, mut saw_arguments) = (0, 0, 0, false);
     loop {
         let SockFilter { code, jt, jf, k } = program[at];
@@ -59,7 +59,7 @@ pub(super) fn run(program: &[SockFilter], data: &Data) -> Outcome {
 
 /// The kernel's rules for a filter (`bpf_check_classic` and `seccomp_check_filter`), as far as they concern what is used
 /// here: a length, known instructions, aligned loads inside the data, jumps that land inside, a return at the end.
-pub(super) fn check(program: &[SockFilter]) -> Result<(), String> {
+pub(crate) fn check(program: &[SockFilter]) -> Result<(), String> {
     if program.is_empty() || program.len() > MAX_INSTRUCTIONS {
         return Err(format!("{} instructions", program.len()));
     }

@@ -3,7 +3,7 @@
 
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompArg, LinuxSeccompArgBuilder, LinuxSeccompOperator as Operator};
 
-use super::machine::Data;
+use super::Data;
 use crate::seccomp::Abi;
 use crate::seccomp::arch::{Call, X32_BIT};
 use crate::seccomp::table::TABLE;
@@ -15,9 +15,11 @@ struct Rule {
     number: u32,
     action: u32,
     args: Vec<LinuxSeccompArg>,
+    /// Whether it is about the other way to the call that the profile names.
+    by_door: bool,
 }
 
-pub(super) struct Naive {
+pub(crate) struct Naive {
     native: Abi,
     listed: Vec<Abi>,
     default: u32,
@@ -59,9 +61,9 @@ impl Naive {
         }
     }
 
-    /// The highest number that the profile names; those of arm's own calls are beyond all others and do not count.
+    /// The highest number that the profile names, not that of `socketcall` where it names `recv`; those of arm's own calls are beyond all others and do not count.
     pub fn highest(&self, abi: Abi) -> Option<u32> {
-        let numbers = self.rules.iter().filter(|rule| rule.abi == abi).map(|rule| rule.number);
+        let numbers = self.rules.iter().filter(|rule| rule.abi == abi && !rule.by_door).map(|rule| rule.number);
         numbers.filter(|number| abi != Abi::Arm || *number < 0xf0000).max()
     }
 
@@ -82,12 +84,12 @@ fn rules(profile: &LinuxSeccomp, abi: Abi) -> Vec<Rule> {
             let door = Call::named(name).and_then(|call| call.door(abi)).filter(|_| args.is_empty());
             if let Ok(number) = u32::try_from(numbers[abi as usize]) {
                 let number = if abi == Abi::X32 { number | X32_BIT } else { number };
-                all.extend(split(&args).map(|args| Rule { abi, number, action, args }));
+                all.extend(split(&args).map(|args| Rule { abi, number, action, args, by_door: false }));
             }
             if let Some(door) = door {
                 let selects = LinuxSeccompArgBuilder::default().index(0_usize).op(Operator::ScmpCmpEq);
                 let selects = selects.value(door.selector).build().unwrap();
-                all.push(Rule { abi, number: door.number, action, args: vec![selects] });
+                all.push(Rule { abi, number: door.number, action, args: vec![selects], by_door: true });
             }
         }
     }

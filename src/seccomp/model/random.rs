@@ -1,28 +1,44 @@
-//! Made-up profiles and calls. A seed gives the same ones each time.
+//! Made-up profiles and calls. A seed gives the same ones each time, and so do the bytes that a fuzzer hands in.
 
 use oci_spec::runtime::{
     Arch, LinuxSeccomp, LinuxSeccompAction as Action, LinuxSeccompArg, LinuxSeccompArgBuilder,
     LinuxSeccompOperator as Operator, LinuxSyscall,
 };
 
-use super::machine::Data;
+use super::Data;
 use crate::seccomp::Abi;
 use crate::seccomp::arch::{Call, X32_BIT};
 use crate::seccomp::table::TABLE;
 
-/// `SplitMix64`.
-pub(super) struct Random(pub u64);
+/// Where choices come from.
+pub(crate) enum Random<'a> {
+    /// `SplitMix64`, without end.
+    Seeded(u64),
+    /// As many bytes for each choice as it needs, in their order: a small change of the bytes is a small change of what comes of
+    /// them. When they are used up, the first of all is chosen.
+    Fed(&'a [u8]),
+}
 
-impl Random {
+impl Random<'_> {
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        match self {
+            Self::Seeded(state) => {
+                *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+                let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+                mixed ^ (mixed >> 31)
+            }
+            Self::Fed(bytes) => take(bytes, 8),
+        }
     }
 
     pub fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.next() % limit as u64).unwrap()
+        let limit = limit as u64;
+        let number = match self {
+            Self::Seeded(_) => self.next(),
+            Self::Fed(bytes) => take(bytes, if limit > 256 { 2 } else { 1 }),
+        };
+        usize::try_from(number % limit).unwrap()
     }
 
     pub fn pick<T: Clone>(&mut self, from: &[T]) -> T {
@@ -41,6 +57,13 @@ impl Random {
             _ => self.next() % 4,
         }
     }
+}
+
+/// The number that the next bytes are.
+fn take(bytes: &mut &[u8], count: usize) -> u64 {
+    let (now, later) = bytes.split_at(count.min(bytes.len()));
+    *bytes = later;
+    now.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 const ACTIONS: [Action; 8] = [
@@ -73,13 +96,13 @@ const OPERATORS: [Operator; 7] = [
     Operator::ScmpCmpMaskedEq,
 ];
 
-fn errno(random: &mut Random, action: Action) -> Option<u32> {
+fn errno(random: &mut Random<'_>, action: Action) -> Option<u32> {
     let takes_one = matches!(action, Action::ScmpActErrno | Action::ScmpActTrace);
     (takes_one && random.below(2) == 0).then(|| random.pick(&[0, 1, 38, 4095]))
 }
 
 /// A valid profile of up to 40 rules.
-pub(super) fn profile(random: &mut Random) -> LinuxSeccomp {
+pub(crate) fn profile(random: &mut Random<'_>) -> LinuxSeccomp {
     let mut profile = LinuxSeccomp::default();
     let default = random.pick(&ACTIONS);
     profile.set_default_action(default);
@@ -93,7 +116,7 @@ pub(super) fn profile(random: &mut Random) -> LinuxSeccomp {
     profile
 }
 
-fn name(random: &mut Random) -> String {
+fn name(random: &mut Random<'_>) -> String {
     match random.below(8) {
         0 => "no_such_call".into(),
         1 => random.pick(&["socket", "semop", "accept4", "socketcall", "ipc", "set_tls", "read"]).into(),
@@ -101,7 +124,7 @@ fn name(random: &mut Random) -> String {
     }
 }
 
-fn rule(random: &mut Random, names: &[String]) -> LinuxSyscall {
+fn rule(random: &mut Random<'_>, names: &[String]) -> LinuxSyscall {
     let mut rule = LinuxSyscall::default();
     rule.set_names((0..=random.below(6)).map(|_| random.pick(names)).collect());
     let action = random.pick(&ACTIONS);
@@ -112,7 +135,7 @@ fn rule(random: &mut Random, names: &[String]) -> LinuxSyscall {
     rule
 }
 
-fn condition(random: &mut Random) -> LinuxSeccompArg {
+fn condition(random: &mut Random<'_>) -> LinuxSeccompArg {
     let (value, other) = (random.value(), random.value());
     let arg = LinuxSeccompArgBuilder::default().index(random.below(6)).op(random.pick(&OPERATORS)).value(value);
     let two = random.pick(&[None, Some(0), Some(value), Some(other)]);
@@ -120,7 +143,7 @@ fn condition(random: &mut Random) -> LinuxSeccompArg {
 }
 
 /// Calls near the edges of what a profile speaks of.
-pub(super) struct Calls {
+pub(crate) struct Calls {
     numbers: Vec<u32>,
     values: Vec<u64>,
     archs: Vec<u32>,
@@ -139,7 +162,7 @@ impl Calls {
         Self { numbers: numbers.collect(), values: values.collect(), archs: archs.collect() }
     }
 
-    pub fn next(&self, random: &mut Random) -> Data {
+    pub fn next(&self, random: &mut Random<'_>) -> Data {
         let arch = random.pick(&self.archs);
         let named = random.pick(&self.numbers);
         let nr = match random.below(8) {
@@ -153,7 +176,7 @@ impl Calls {
         Data { nr, arch, args: [(); 6].map(|()| self.argument(random)) }
     }
 
-    fn argument(&self, random: &mut Random) -> u64 {
+    fn argument(&self, random: &mut Random<'_>) -> u64 {
         let value = random.pick(&self.values);
         match random.below(8) {
             0 => value.wrapping_add(1),

@@ -6,16 +6,20 @@
  *   rule ACTION NAME [INDEX OP VALUE VALUE2]...
  * OP is the number of SCMP_CMP_*. Names that libseccomp doesn't know are written to standard error and passed over.
  *
+ * With one argument, a number, it compiles the profile that often and prints for each time how many nanoseconds it took.
  * With two arguments, TOKEN NAME, it prints the number that the architecture has for a call, negative for none.
  */
+#include <fcntl.h>
 #include <seccomp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-#define LINE 4096
+#define LINE 512
+#define LINES 4096
 
 static scmp_filter_ctx filter;
 
@@ -47,14 +51,10 @@ static void add_rule(char *words) {
     }
 }
 
-int main(int argc, char **argv) {
-    static char line[LINE];
-    if (argc == 3) {
-        printf("%d\n", seccomp_syscall_resolve_name_arch(strtoul(argv[1], NULL, 0), argv[2]));
-        return 0;
-    }
-    while (fgets(line, sizeof line, stdin)) {
-        line[strcspn(line, "\n")] = 0;
+static void compile(char lines[][LINE], unsigned count, int output) {
+    for (unsigned i = 0; i < count; i++) {
+        char line[LINE];
+        strcpy(line, lines[i]);
         if (!strncmp(line, "default ", 8)) {
             filter = seccomp_init(strtoul(line + 8, NULL, 0));
             if (!filter) {
@@ -73,10 +73,38 @@ int main(int argc, char **argv) {
             fail(line, -22);
         }
     }
-    int error = seccomp_export_bpf(filter, STDOUT_FILENO);
+    int error = seccomp_export_bpf(filter, output);
     if (error) {
         fail("export", error);
     }
     seccomp_release(filter);
+}
+
+static long nanoseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000000000L + now.tv_nsec;
+}
+
+int main(int argc, char **argv) {
+    static char lines[LINES][LINE];
+    if (argc == 3) {
+        printf("%d\n", seccomp_syscall_resolve_name_arch(strtoul(argv[1], NULL, 0), argv[2]));
+        return 0;
+    }
+    unsigned count = 0;
+    for (; count < LINES && fgets(lines[count], LINE, stdin); count++) {
+        lines[count][strcspn(lines[count], "\n")] = 0;
+    }
+    if (argc == 1) {
+        compile(lines, count, STDOUT_FILENO);
+        return 0;
+    }
+    int nowhere = open("/dev/null", O_WRONLY);
+    for (long rounds = strtol(argv[1], NULL, 0); rounds > 0; rounds--) {
+        long begin = nanoseconds();
+        compile(lines, count, nowhere);
+        printf("%ld\n", nanoseconds() - begin);
+    }
     return 0;
 }

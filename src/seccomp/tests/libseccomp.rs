@@ -5,18 +5,20 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use oci_spec::runtime::{LinuxSeccomp, LinuxSeccompArg, LinuxSeccompOperator as Operator, LinuxSyscall};
 
-use super::machine::{Data, run};
-use super::naive::Naive;
-use super::random::{Calls, Random};
-use super::{ENOSYS, docker, podman, program, varied, with_native};
+use super::{ENOSYS, containerd, docker, podman, varied, with_native};
 use crate::seccomp::arch::Call;
+use crate::seccomp::model::{Calls, Data, Naive, Random, program, run};
+use crate::seccomp::table::TABLE;
 use crate::seccomp::{Abi, SockFilter};
 
 const POINTS: usize = 100_000;
+/// How often each profile is compiled to tell how long that takes.
+const ROUNDS: usize = 50;
 
 /// The oracle, built from `libseccomp.c`.
 struct Oracle {
@@ -34,23 +36,50 @@ impl Oracle {
         Self { program, _directory: directory }
     }
 
-    /// The program, and the names that libseccomp doesn't know.
-    fn compile(&self, profile: &LinuxSeccomp) -> (Vec<SockFilter>, Vec<String>) {
+    /// What it answers to a profile.
+    fn answer(&self, profile: &LinuxSeccomp, arguments: &[String]) -> Output {
         let mut oracle = Command::new(&self.program);
-        let oracle = oracle.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        oracle.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut oracle = oracle.spawn().unwrap();
         oracle.stdin.take().unwrap().write_all(script(profile).as_bytes()).unwrap();
         let output = oracle.wait_with_output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.success(), "{}", said.lines().last().unwrap_or_default());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output
+    }
+
+    /// The program, and the names that libseccomp doesn't know.
+    fn compile(&self, profile: &LinuxSeccomp) -> (Vec<SockFilter>, Vec<String>) {
+        let Output { stdout, stderr, .. } = self.answer(profile, &[]);
         let instruction = |bytes: &[u8]| SockFilter {
             code: u16::from_le_bytes([bytes[0], bytes[1]]),
             jt: bytes[2],
             jf: bytes[3],
             k: u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]),
         };
-        (output.stdout.chunks_exact(8).map(instruction).collect(), said.lines().map(str::to_owned).collect())
+        let unknown = String::from_utf8(stderr).unwrap().lines().map(str::to_owned).collect();
+        (stdout.chunks_exact(8).map(instruction).collect(), unknown)
     }
+
+    /// How long it takes to compile the profile.
+    fn time(&self, profile: &LinuxSeccomp) -> Duration {
+        let output = self.answer(profile, &[ROUNDS.to_string()]);
+        let times = String::from_utf8(output.stdout).unwrap();
+        median(times.lines().map(|time| Duration::from_nanos(time.parse().unwrap())).collect())
+    }
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+fn time(profile: &LinuxSeccomp) -> Duration {
+    let once = || {
+        let begin = Instant::now();
+        program(Abi::X86_64, profile);
+        begin.elapsed()
+    };
+    median((0..ROUNDS).map(|_| once()).collect())
 }
 
 impl Oracle {
@@ -126,8 +155,8 @@ fn known_to_both(mut profile: LinuxSeccomp, unknown: &[String]) -> LinuxSeccomp 
     profile
 }
 
-/// Compares the two at many points, and tells how long the programs are and how much of them is run.
-fn compare(oracle: &Oracle, name: &str, profile: LinuxSeccomp) {
+/// Compares the two at many points, and tells how long the programs are, how much of them is run, and how long it takes to make them: a row of the table.
+fn compare(oracle: &Oracle, name: &str, profile: LinuxSeccomp) -> String {
     let (_, unknown) = oracle.compile(&profile);
     let profile = known_to_both(profile, &unknown);
     let (theirs, none) = oracle.compile(&profile);
@@ -135,7 +164,7 @@ fn compare(oracle: &Oracle, name: &str, profile: LinuxSeccomp) {
     let ours = program(Abi::X86_64, &profile);
     let (naive, calls) = (Naive::new(&profile, Abi::X86_64), Calls::new(&profile, Abi::X86_64));
     let default = profile.default_action().as_u32(profile.default_errno_ret());
-    let (mut random, mut newer, mut lacking, mut steps) = (Random(42), 0, 0, [0, 0]);
+    let (mut random, mut newer, mut lacking, mut steps) = (Random::Seeded(42), 0, 0, [0, 0]);
     for _ in 0..POINTS {
         let data = calls.next(&mut random);
         let (our, their) = (run(&ours, &data), run(&theirs, &data));
@@ -150,26 +179,53 @@ fn compare(oracle: &Oracle, name: &str, profile: LinuxSeccomp) {
             assert_eq!(our.value, their.value, "{name} {data:x?}: {:#x} and {:#x}", our.value, their.value);
         }
     }
-    let mean = steps.map(|steps| steps / POINTS);
-    println!(
-        "{name}: {} instructions and libseccomp's {}; run at a point {} and {}; newer than the profile {newer}; missing in its table {lacking}; unknown to it {unknown:?}",
-        ours.len(),
-        theirs.len(),
-        mean[0],
-        mean[1],
-    );
     assert!(newer + lacking < POINTS / 2, "too many points are about calls that only we look at");
+    let microseconds = [time(&profile), oracle.time(&profile)].map(|time| time.as_micros());
+    let columns = [[ours.len(), theirs.len()].map(|length| length.to_string())]
+        .into_iter()
+        .chain([[&ours, &theirs].map(|program| tenths(all_calls(program)))])
+        .chain([steps.map(|steps| tenths((steps, POINTS)))])
+        .chain([microseconds.map(|time| time.to_string())]);
+    let columns: Vec<_> = columns.flatten().collect();
+    let unknown = if unknown.is_empty() { "none".into() } else { unknown.join(", ") };
+    format!("| {name} | {} | {newer} | {lacking} | {unknown} |", columns.join(" | "))
+}
+
+/// A mean with one decimal, of a sum and a count.
+fn tenths((sum, count): (usize, usize)) -> String {
+    let tenths = (10 * sum + count / 2) / count;
+    format!("{}.{}", tenths / 10, tenths % 10)
+}
+
+/// How many instructions are run for one call each of all that x86-64 has, and how many calls those are.
+fn all_calls(program: &[SockFilter]) -> (usize, usize) {
+    let numbers = TABLE.iter().filter_map(|(_, numbers)| u32::try_from(numbers[Abi::X86_64 as usize]).ok());
+    let steps = numbers.map(|nr| run(program, &Data { nr, arch: Abi::X86_64.audit(), args: [0; 6] }).executed);
+    steps.fold((0, 0), |(sum, count), steps| (sum + steps, count + 1))
 }
 
 fn is_newer(naive: &Naive, data: &Data) -> bool {
     naive.abi(data).is_some_and(|abi| naive.highest(abi).is_some_and(|highest| data.nr > highest))
 }
 
+const HEAD: &str = "\
+| profile | instructions | libseccomp's | run for a call of x86-64, mean | libseccomp's | run at a point, mean | \
+libseccomp's | compiled in µs, median | libseccomp's | points above what the profile names | points that its table \
+lacks | names that it lacks |
+|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|";
+
 #[test]
 #[ignore = "needs libseccomp-dev: make oracle"]
 fn libseccomp_says_the_same() {
-    let oracle = Oracle::build();
-    for (name, profile) in [("Docker's", docker()), ("Podman's", podman()), ("a varied one", varied())] {
-        compare(&oracle, name, with_native(profile, Abi::X86_64));
+    let (oracle, mut rows) = (Oracle::build(), Vec::new());
+    for (name, profile) in
+        [("Docker", docker()), ("containerd", containerd()), ("Podman", podman()), ("a varied one", varied())]
+    {
+        rows.push(compare(&oracle, name, with_native(profile, Abi::X86_64)));
     }
+    let build = if cfg!(debug_assertions) { ", built without optimisation: the times say little" } else { "" };
+    println!(
+        "## Seccomp: profiles beside libseccomp's tree, {POINTS} points each{build}\n\n{HEAD}\n{}\n",
+        rows.join("\n")
+    );
 }
