@@ -3,7 +3,7 @@
 # Where rustup puts cargo, for a shell that was opened before it did.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo build check unit oracle integration lanes vm-test vm-shell test bench deny man install
+.PHONY: help setup demo build check unit oracle integration lanes vm-test vm-shell test bench fuzz deny man install
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -45,6 +45,10 @@ test: check oracle integration lanes ## everything
 
 bench: setup root ## time and memory beside the other runtimes on this machine
 	benches/run.sh
+
+fuzz: setup ## a fuzz target for a while: make fuzz TARGET=seccomp SECONDS=600
+	tools/setup.sh g++
+	fuzz/run.sh $(or $(TARGET),seccomp) $(or $(SECONDS),60)
 
 deny: ## licences, sources and duplicates of the crates, against deny.toml
 	command -v cargo-deny > /dev/null || cargo install --locked cargo-deny

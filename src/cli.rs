@@ -21,6 +21,12 @@ use crate::plan::ExecRequest;
 use crate::state::OCI_VERSION;
 use crate::{create, exec, features, list, log, run};
 
+/// The words of a command line in the parser's spelling.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn normalised(words: Vec<OsString>) -> Vec<OsString> {
+    argv::normalise(words).words
+}
+
 /// What to do, with nothing left to decide.
 pub struct Invocation {
     /// Where to complain.

@@ -27,7 +27,7 @@ impl Host {
     }
 
     /// A machine described by hand, for tests of decisions.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn with_cgroups(root: &str, own: &str) -> Self {
         let host = Self::default();
         host.cgroup_root.set(root.into()).unwrap();

@@ -15,6 +15,8 @@ pub mod delete;
 pub mod error;
 pub mod exec;
 pub mod features;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 mod gate;
 mod hooks;
 pub mod host;

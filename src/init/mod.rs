@@ -32,6 +32,9 @@ use crate::state::{self, Status};
 use crate::sync::{Step, Sync};
 use crate::{gate, hooks, sys};
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use program::{explain_refusal, home_of};
+
 /// What the parent opened for the child.
 #[derive(Debug)]
 pub struct Inherited {

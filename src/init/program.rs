@@ -106,7 +106,7 @@ fn home(root: &Inside, uid: u32) -> Option<Vec<u8>> {
 }
 
 /// passwd(5): name:password:UID:GID:GECOS:directory:shell
-fn home_of(passwd: &[u8], uid: u32) -> Option<Vec<u8>> {
+pub(crate) fn home_of(passwd: &[u8], uid: u32) -> Option<Vec<u8>> {
     let uid = uid.to_string();
     passwd.split(|b| *b == b'\n').find_map(|line| {
         let fields: Vec<_> = line.split(|b| *b == b':').collect();
@@ -165,7 +165,7 @@ impl Program {
         let errno = Errno::from_raw_os_error(errno as i32);
         let error = Error::new(errno_text(errno)).doing(format!("exec {}", self.path.to_string_lossy()));
         let path = Path::new(OsStr::from_bytes(self.path.as_bytes()));
-        Err(match diagnose(path, errno) {
+        Err(match head_of(path).and_then(|head| explain_refusal(&head, errno)) {
             Some(hint) => error.hint(hint),
             None => error,
         }
@@ -173,18 +173,22 @@ impl Program {
     }
 }
 
-/// Why the kernel would not execute a file that is there and executable, where its first bytes tell.
-fn diagnose(path: &Path, errno: Errno) -> Option<String> {
+fn head_of(path: &Path) -> Option<Vec<u8>> {
     let file = File::open(path).ok()?;
     let mut head = vec![0; 4096];
     let length = file.read_at(&mut head, 0).ok()?;
     head.truncate(length);
+    Some(head)
+}
+
+/// Why the kernel would not execute a file that is there and executable, where its first bytes tell.
+pub(crate) fn explain_refusal(head: &[u8], errno: Errno) -> Option<String> {
     match errno {
         Errno::NOENT => {
-            let interpreter = interpreter(&head)?;
+            let interpreter = interpreter(head)?;
             Some(format!("its interpreter {interpreter} is missing in the container's root file system"))
         }
-        Errno::NOEXEC | Errno::INVAL | Errno::LIBBAD => Some(format_problem(&head)),
+        Errno::NOEXEC | Errno::INVAL | Errno::LIBBAD => Some(format_problem(head)),
         _ => None,
     }
 }
