@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use seccompiler::{BpfProgram, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompRule};
 
+use super::MAX_INSTRUCTIONS;
 use super::arch::{ARM_PRIVATE, Abi, X32_BIT};
 use super::bpf::{Code, Is, Word, branch, load, ret, when};
 use super::profile::{Action, Condition, Profile};
@@ -123,7 +124,8 @@ fn add(all: &mut BTreeMap<u32, Verdict>, number: u32, action: Action, alternativ
         *verdict = Verdict::Always(action);
     } else {
         for conditions in alternatives {
-            if !rules.iter().any(|(known, _)| known == conditions) {
+            // With that many the program is too long anyway, and to compare each with each would take minutes to say so.
+            if rules.len() > MAX_INSTRUCTIONS || !rules.iter().any(|(known, _)| known == conditions) {
                 rules.push((conditions.clone(), action));
             }
         }
