@@ -33,6 +33,8 @@ cases![
     an_agent_answers,
     an_agent_answers_without_no_new_privileges,
     an_agent_answers_for_exec,
+    an_agent_may_be_asked_about_every_call,
+    a_listener_that_cannot_be_handed_over_is_an_error,
     without_an_agent_nothing_starts,
     an_unknown_name_is_passed_over,
     bad_profiles_are_refused,
@@ -337,6 +339,41 @@ fn an_agent_answers_for_exec() {
         notified.answer(-13);
         assert_eq!(call.wait().ok().stdout, "EACCES\n");
     }
+}
+
+/// No call of the runtime's own waits for an agent that has not got the listener: those that would are refused beforehand.
+fn an_agent_may_be_asked_about_every_call() {
+    let docker: Value = serde_json::from_str(DOCKER).expect("a profile is JSON");
+    let names = docker["syscalls"][0]["names"].as_array().expect("a list");
+    let asked: Vec<&Value> = names.iter().filter(|name| **name != "write" && **name != "sendmsg").collect();
+    for no_new_privileges in [true, false] {
+        let place = Container::new();
+        let agent = agent(&place);
+        let mut profile = profile("SCMP_ACT_ALLOW", &json!([{"names": asked, "action": "SCMP_ACT_NOTIFY"}]));
+        profile["listenerPath"] = json!(agent.path());
+        let c = confined(profile, ["sleep"]).set("/process/noNewPrivileges", no_new_privileges);
+        c.create().ok();
+        let start = c.call("start").arg(c.id()).spawn();
+        let (_, init) = agent.receive();
+        let init = std::thread::spawn(move || init.pass_all());
+        start.wait().ok();
+        let exec = c.call("exec").arg(c.id()).arg("/probe").args(["print", "asked"]).spawn();
+        assert!(agent.receive().1.pass_all() > 5);
+        assert_eq!(exec.wait().ok().stdout, "asked\n");
+        c.kill("KILL").ok();
+        assert!(init.join().expect("the agent's thread") > 5);
+    }
+}
+
+fn a_listener_that_cannot_be_handed_over_is_an_error() {
+    let place = Container::new();
+    let agent = agent(&place);
+    let mut profile = allow_list(&[], "SCMP_ACT_ERRNO");
+    profile["syscalls"].as_array_mut().expect("a list").push(json!({"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}));
+    profile["listenerPath"] = json!(agent.path());
+    let c = confined(profile, MAKES);
+    c.create().ok();
+    c.start().fails(["linux.seccomp.listenerPath", "the profile has to allow sendmsg"]);
 }
 
 /// The container stays as it was: the agent may come yet.

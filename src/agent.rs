@@ -20,6 +20,14 @@ pub struct Agent {
     metadata: String,
 }
 
+/// What became of a process that announced its program, and had a listener to hand over before it. Its filter may have kept it from
+/// saying why that failed.
+pub fn never_came() -> Error {
+    Error::new("the process ended before it handed its listener over")
+        .hint("the profile has to allow sendmsg")
+        .field("linux.seccomp.listenerPath")
+}
+
 /// What the agent reads beside the descriptor.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -18,6 +18,7 @@ use rustix::net::{
     recv, socket_with,
 };
 
+use crate::agent::never_came;
 use crate::error::{Annotate, Context, Error, Result};
 use crate::sync::{Step, Sync, out_of_order};
 
@@ -73,12 +74,16 @@ pub fn open(state_dir: BorrowedFd<'_>, agent: Option<HandOver<'_>>) -> Result<()
         wait_for_end(caller.as_fd())?;
     }
     let init = Sync::over(caller);
-    let mut program_is_next = false;
+    let (mut program_is_next, mut listener_is_due) = (false, agent.is_some());
     loop {
         match init.next()? {
             Ok((Step::Executing, _)) => program_is_next = true,
-            Ok((Step::Listener, received)) => hand_over(received.fd, agent)?,
+            Ok((Step::Listener, received)) => {
+                hand_over(received.fd, agent)?;
+                listener_is_due = false;
+            }
             Ok((step, _)) => return Err(out_of_order(step, Step::Executing)),
+            Err(_closed) if program_is_next && listener_is_due => return Err(never_came()),
             Err(_closed) if program_is_next => return Ok(()),
             Err(_closed) => return Err(died()),
         }

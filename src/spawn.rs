@@ -4,6 +4,7 @@
 //! new ones, and goes home. Two kinds can't be joined and left again, and are entered by the child (`init::namespaces`):
 //! a user namespace, because there is no way back from it, and a mount namespace, because it would take the parent's root.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Command, Stdio};
@@ -13,6 +14,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, pidfd_send_signal, prlimit, waitid};
 use rustix::thread::{CpuSet, LinkNameSpaceType, move_into_link_name_space, sched_setaffinity};
 
+use crate::agent::never_came;
 use crate::error::{Annotate, Context, Error, Result};
 use crate::plan::{ExecCpus, IdMap, IdMaps, Joined, Kind, Namespaces, Plan, Rlimit, Scheduler, Scheduling};
 use crate::sync::{Received, Step, Sync, out_of_order};
@@ -32,7 +34,7 @@ pub struct Child {
     pidfd: OwnedFd,
     sync: Sync,
     /// Where the listener of its seccomp filter goes.
-    handover: Option<Handover>,
+    handover: Cell<Option<Handover>>,
     released: bool,
 }
 
@@ -79,7 +81,9 @@ fn birth(
             drop(parent_end);
             exit_now(body(child_end))
         }
-        Cloned::Parent(pid, pidfd) => Ok(Child { pid, role, pidfd, sync: parent_end, handover: None, released: false }),
+        Cloned::Parent(pid, pidfd) => {
+            Ok(Child { pid, role, pidfd, sync: parent_end, handover: Cell::new(None), released: false })
+        }
     }
 }
 
@@ -273,11 +277,11 @@ impl Child {
 
     /// Whoever gets the listener of the child's seccomp filter, which comes between two steps.
     pub fn hand_listener_to(&mut self, handover: Option<Handover>) {
-        self.handover = handover;
+        self.handover.set(handover);
     }
 
     fn hand_over(&self, received: &Received) -> Result<()> {
-        match (&self.handover, &received.fd) {
+        match (self.handover.take(), &received.fd) {
             (Some(handover), Some(listener)) => handover(listener, self.raw_pid()),
             _ => Err(Error::new("a listener came that nobody asked for")),
         }
@@ -322,6 +326,7 @@ impl Child {
         self.wait_for(Step::Executing)?;
         loop {
             match self.sync.next()? {
+                Err(_closed) if self.handover.take().is_some() => return Err(never_came()),
                 Err(_closed) => return Ok(()),
                 Ok((Step::Listener, received)) => self.hand_over(&received)?,
                 Ok(_) => return Err(Error::new("the new process goes on where it should have become the program")),

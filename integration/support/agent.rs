@@ -13,6 +13,8 @@ use super::wait::{deadline, readable};
 
 const NOTIF_RECV: libc::c_ulong = 0xc050_2100;
 const NOTIF_SEND: libc::c_ulong = 0xc018_2101;
+/// `SECCOMP_USER_NOTIF_FLAG_CONTINUE`.
+const CONTINUE: u32 = 1;
 
 /// The socket that `listenerPath` names.
 pub(crate) struct Agent {
@@ -89,9 +91,30 @@ impl Notified {
         call.args[0]
     }
 
+    /// Lets the kernel do every call that comes, until nobody is left who could make one. Returns how many came.
+    pub(crate) fn pass_all(&self) -> usize {
+        for count in 0.. {
+            assert!(readable(self.listener.as_fd(), deadline()), "no call came");
+            let mut call = Notification::default();
+            if !self.try_request(NOTIF_RECV, (&raw mut call).cast()) {
+                return count;
+            }
+            let mut answer = Answer { id: call.id, value: 0, error: 0, flags: CONTINUE };
+            self.try_request(NOTIF_SEND, (&raw mut answer).cast());
+        }
+        0
+    }
+
     fn request(&self, request: libc::c_ulong, data: *mut libc::c_void) {
+        assert!(self.try_request(request, data), "ioctl {request:#x}: {}", std::io::Error::last_os_error());
+    }
+
+    /// Whether it was done. What it is about may be gone: ENOENT.
+    fn try_request(&self, request: libc::c_ulong, data: *mut libc::c_void) -> bool {
         // SAFETY: each request is made with the structure that the kernel expects for it, and that outlives the call.
         let result = unsafe { libc::ioctl(self.listener.as_raw_fd(), request, data) };
-        assert!(result != -1, "ioctl {request:#x}: {}", std::io::Error::last_os_error());
+        let gone = std::io::Error::last_os_error().raw_os_error() == Some(libc::ENOENT);
+        assert!(result != -1 || gone, "ioctl {request:#x}: {}", std::io::Error::last_os_error());
+        result != -1
     }
 }
