@@ -1,9 +1,10 @@
 //! The container's cgroup: where it is, what is in it, and that it goes.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::case::cases;
 use crate::support::config::{drop_mount, drop_namespaces};
@@ -20,6 +21,8 @@ cases![
     delete_removes_it,
     delete_removes_cgroups_that_the_container_made,
     delete_leaves_the_parents_of_others_alone,
+    a_writable_cgroup_is_the_containers_own,
+    a_read_only_cgroup_stays_the_machines,
     an_existing_empty_cgroup_is_used,
     an_existing_cgroup_with_a_process_is_refused,
     a_frozen_cgroup_is_refused,
@@ -125,6 +128,26 @@ fn delete_leaves_the_parents_of_others_alone() {
     other.delete_by_force().quiet();
     let parent = Lane::cgroup_dir(&format!("{}-parent", one.id()));
     crate::support::leftovers::remove_cgroup(&parent).expect("the parent can be removed");
+}
+
+/// The owner of its cgroup, and what comes of making another one in it.
+fn owner_and_attempt(options: Value) -> (u32, String) {
+    let c = Container::new().user_namespace(300_000, 1000).set("/mounts/6/options", options);
+    let c = c.args(["sequence", "try-mkdir", "/sys/fs/cgroup/own", "--", "print", "ready", "--", "sleep"]).up();
+    let said = c.stdout().lines().next().unwrap_or_default().trim_end_matches("ready").to_owned();
+    (fs::metadata(c.cgroup_dir()).expect("it is there").uid(), said)
+}
+
+fn a_writable_cgroup_is_the_containers_own() {
+    needs(Need::Not("runc", "only with systemd"));
+    let (owner, attempt) = owner_and_attempt(json!(["nosuid", "noexec", "nodev", "rw"]));
+    assert_eq!((owner, attempt.as_str()), (300_000, "ok"));
+}
+
+fn a_read_only_cgroup_stays_the_machines() {
+    needs(Need::Not("crun", "it is the container's all the same"));
+    let (owner, attempt) = owner_and_attempt(json!(["nosuid", "noexec", "nodev", "ro"]));
+    assert_eq!((owner, attempt.as_str()), (0, "EROFS"));
 }
 
 fn an_existing_empty_cgroup_is_used() {

@@ -45,6 +45,7 @@ mod state;
 mod stress;
 mod support;
 mod systemd;
+mod systemd_driver;
 mod terminal;
 mod time;
 
@@ -104,6 +105,7 @@ fn cases() -> Vec<Case> {
         terminal::cases(),
         time::cases(),
         systemd::cases(),
+        systemd_driver::cases(),
         cgroup::cases(),
         gate::cases(),
         state::cases(),

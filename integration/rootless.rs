@@ -29,14 +29,18 @@ cases![
 /// Nobody's on any machine that we know of; `/etc/passwd` of [`View::Granted`] has it.
 const UID: u32 = Lane::USER;
 
-/// The bundle of a user, with the config that `spec --rootless` writes for it.
 fn rootless() -> Container {
+    bundle_of(UID)
+}
+
+/// The bundle of a user, with the config that `spec --rootless` writes for it.
+pub(crate) fn bundle_of(uid: u32) -> Container {
     needs(Need::Not("crun", "older releases write no such config"));
     let c = Container::new();
     for path in [c.dir().to_owned(), c.bundle(), c.rootfs()] {
-        chown(path, Some(UID), Some(UID)).expect("chown");
+        chown(path, Some(uid), Some(uid)).expect("chown");
     }
-    as_user(&c, Call::launched(c.dir(), &["--groups", "", "--uid", &UID.to_string()]).env_clear())
+    as_user(&c, Call::launched(c.dir(), &["--groups", "", "--uid", &uid.to_string()]).env_clear())
         .args(["spec", "--rootless", "--bundle"])
         .arg(c.bundle())
         .run()

@@ -12,6 +12,7 @@ use crate::error::{Context, Error, Result};
 use crate::hooks::Circumstances;
 use crate::host::Host;
 use crate::init::{self, Inherited};
+use crate::plan::systemd::Scope;
 use crate::plan::{Plan, Request};
 use crate::sources::Opened;
 use crate::spawn::{self, Child};
@@ -97,11 +98,14 @@ fn from_plan(
     inherited: Inherited,
     pidfd_socket: Option<OwnedFd>,
 ) -> Result<(Record, OwnedFd, Option<OwnedFd>)> {
-    claim.announce_cgroup(&plan.cgroup.dir())?;
-    let cgroup = NewCgroup::create(&plan.cgroup)?;
+    claim.announce_cgroup(&plan.cgroup)?;
+    let mut cgroup = NewCgroup::create(&plan.cgroup)?;
     claim.note_cgroup(cgroup.as_ref())?;
     let cgroup_fd = cgroup.as_ref().map(AsFd::as_fd);
     let mut child = spawn::container(plan, cgroup_fd, |parent, unjoined| init::run(plan, inherited, unjoined, parent))?;
+    if let Some(scope) = &plan.cgroup.scope {
+        cgroup = Some(place(&child, scope, plan, claim)?);
+    }
     // While the child builds its root: nothing runs in the cgroup yet but Orlop itself.
     cgroup.as_ref().map_or(Ok(()), |cgroup| cgroup.restrict(&plan.cgroup))?;
     let (main, net_devices) = converse(plan, &mut child, terminal).map_err(|error| with_oom(cgroup.as_ref(), error))?;
@@ -116,6 +120,14 @@ fn from_plan(
     net_devices.keep();
     cgroup.into_iter().for_each(NewCgroup::keep);
     Ok((record, init, main))
+}
+
+/// systemd makes a cgroup only around a process that is there: the child waits until it is in it.
+fn place(child: &Child, scope: &Scope, plan: &Plan, claim: &Claim) -> Result<NewCgroup> {
+    let cgroup = NewCgroup::around(child.pid, scope, &plan.cgroup)?;
+    claim.note_cgroup(Some(&cgroup))?;
+    child.tell(Step::Placed)?;
+    Ok(cgroup)
 }
 
 /// The parent's part of the conversation, see `sync`. Returns the terminal's main side when it came here, and the network devices

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use crate::cgroupv2::Unit;
 use crate::error::{Error, Result};
 use crate::hooks::Circumstances;
 use crate::spawn::wait_gone;
@@ -48,6 +49,9 @@ fn remove(root: &Path, id: &str, force: bool) -> Result<()> {
     if let Some(cgroup) = state.own_cgroup()? {
         cgroup.remove()?;
     }
+    if let Some(unit) = record.as_ref().and_then(|record| record.unit.as_ref()) {
+        end(unit);
+    }
     state.remove_unfinished_cgroup()?;
     state.remove()?;
     if let Some(record) = record {
@@ -55,6 +59,13 @@ fn remove(root: &Path, id: &str, force: bool) -> Result<()> {
         hooks::run_all(&record.poststop, Circumstances { state: &this, ..Circumstances::default() });
     }
     Ok(())
+}
+
+/// systemd forgets a scope without processes by itself, so a user's systemd that has gone is no reason to keep the container.
+fn end(unit: &Unit) {
+    if let Err(error) = unit.stop() {
+        tracing::warn!("{error}");
+    }
 }
 
 /// With `force`, a record that can't be read is as good as none: the cgroup's note is enough to clean up.

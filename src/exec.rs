@@ -8,10 +8,10 @@ use rustix::io::Errno;
 use crate::agent::Agent;
 use crate::bundle::ProcessFile;
 use crate::caller::{self, TerminalGoes};
-use crate::cgroupv2::Cgroup;
+use crate::cgroupv2::{Cgroup, Unit};
 use crate::console::Foreground;
 use crate::error::{Annotate, Context, Error, Result};
-use crate::host::{Host, read_proc};
+use crate::host::{Host, cgroup_of};
 use crate::init::attach::{self, Joining};
 use crate::plan::{ExecPlan, ExecRequest, Kind};
 use crate::spawn::{self, Child, Handover, exit_code};
@@ -100,7 +100,8 @@ fn join(plan: &ExecPlan, container: &Container, options: &Options) -> Result<(Ch
 
     let handover = handover(plan, &container.record)?;
 
-    let joining = Joining { init: container.init.as_fd(), console_socket: console_socket.as_ref().map(AsFd::as_fd) };
+    let console_socket = console_socket.as_ref().map(AsFd::as_fd);
+    let joining = Joining { init: container.init.as_fd(), console_socket, placed_later: false };
     let mut child = birth(plan, container, &joining, &options.cgroups)?;
     child.hand_listener_to(handover);
     let foreground = converse(plan, &mut child, terminal, pidfd_socket);
@@ -166,9 +167,22 @@ fn birth(plan: &ExecPlan, container: &Container, joining: &Joining<'_>, below: &
         return into(Some(&cgroup_below(container, below).map_err(|error| error.doing("--cgroup"))?));
     }
     match into(container.cgroup.as_ref()) {
-        Err(error) if error.errno() == Some(Errno::BUSY) => into(cgroup_of(&container.record.init)?.as_ref()),
+        Err(error) if error.errno() == Some(Errno::BUSY) => into(cgroup_of_init(&container.record.init)?.as_ref()),
+        Err(error) if error.errno() == Some(Errno::ACCESS) => match &container.record.unit {
+            Some(unit) => birth_outside(plan, joining, unit),
+            None => Err(error),
+        },
         born => born,
     }
+}
+
+/// A user who comes from a session may not move anything from there into what the user's own systemd has made, systemd may.
+fn birth_outside(plan: &ExecPlan, joining: &Joining<'_>, unit: &Unit) -> Result<Child> {
+    let joining = Joining { placed_later: true, ..*joining };
+    let child = spawn::into(None, |parent| attach::run(plan, &joining, &parent))?;
+    unit.take_in(child.pid)?;
+    child.tell(Step::Placed)?;
+    Ok(child)
 }
 
 /// runc's forms of `--cgroup`, of which cgroup v2 has one: a path below the container's cgroup.
@@ -188,10 +202,9 @@ fn cgroup_below(container: &Container, below: &[String]) -> Result<Cgroup> {
 }
 
 /// Where the container's init is now.
-fn cgroup_of(init: &Init) -> Result<Option<Cgroup>> {
-    let text = read_proc(&format!("/proc/{}/cgroup", init.pid))?;
-    let path = text.lines().find_map(|line| line.strip_prefix("0::/"));
-    path.map_or(Ok(None), |path| Cgroup::open(&Host::probe().cgroup_root()?.join(path)))
+fn cgroup_of_init(init: &Init) -> Result<Option<Cgroup>> {
+    let path = cgroup_of(&init.pid.to_string())?;
+    Cgroup::open(&Host::probe().cgroup_root()?.join(path.strip_prefix("/").unwrap_or(&path)))
 }
 
 /// A process that died for want of memory can't say so itself.

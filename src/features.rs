@@ -9,6 +9,7 @@ use serde_json::ser::{PrettyFormatter, Serializer};
 
 use crate::error::{Error, Result};
 use crate::plan::mount_options;
+use crate::plan::systemd::ANNOTATION;
 use crate::seccomp::{self, Abi};
 use crate::state::OCI_VERSION;
 use crate::sys::knows_seccomp_flag;
@@ -30,6 +31,7 @@ struct Features {
     mount_options: Vec<&'static str>,
     linux: Linux,
     annotations: BTreeMap<&'static str, &'static str>,
+    potentially_unsafe_config_annotations: [&'static str; 1],
 }
 
 #[derive(Serialize)]
@@ -107,7 +109,7 @@ fn this_build() -> Features {
         linux: Linux {
             namespaces: ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
             capabilities: capabilities(),
-            cgroup: Cgroup { v1: false, v2: true, systemd: false, systemd_user: false, rdma: false },
+            cgroup: Cgroup { v1: false, v2: true, systemd: true, systemd_user: true, rdma: false },
             seccomp: Seccomp {
                 enabled: true,
                 actions: seccomp::actions(),
@@ -135,6 +137,8 @@ fn this_build() -> Features {
             },
         },
         annotations: BTreeMap::from([("org.orlop.commit", COMMIT), ("org.orlop.version", VERSION)]),
+        // What ends with a dot stands for all that begin so.
+        potentially_unsafe_config_annotations: [ANNOTATION],
     }
 }
 
@@ -177,8 +181,10 @@ mod tests {
     fn claims_only_what_works() {
         let features = document();
         let linux = &features["linux"];
-        assert_eq!(linux["cgroup"]["v2"], true);
-        for absent in ["v1", "systemd", "systemdUser", "rdma"] {
+        for present in ["v2", "systemd", "systemdUser"] {
+            assert_eq!(linux["cgroup"][present], true, "{present}");
+        }
+        for absent in ["v1", "rdma"] {
             assert_eq!(linux["cgroup"][absent], false, "{absent}");
         }
         for absent in ["apparmor", "selinux", "intelRdt"] {
@@ -187,7 +193,7 @@ mod tests {
         assert_eq!(linux["mountExtensions"]["idmap"]["enabled"], true);
         assert_eq!(linux["netDevices"]["enabled"], true);
         assert_eq!(linux["memoryPolicy"]["modes"].as_array().unwrap().len(), 7);
-        assert!(features.get("potentiallyUnsafeConfigAnnotations").is_none());
+        assert_eq!(features["potentiallyUnsafeConfigAnnotations"], serde_json::json!(["org.systemd.property."]));
     }
 
     #[test]

@@ -57,10 +57,8 @@ impl Host {
     /// The cgroup that this process is in, below [`Self::cgroup_root`], starting with a slash.
     pub fn own_cgroup(&self) -> Result<&Path> {
         if self.own_cgroup.get().is_none() {
-            let text = read_proc("/proc/self/cgroup")?;
-            let own = text.lines().find_map(|line| line.strip_prefix("0::"));
-            let own = own.ok_or_else(|| Error::new("/proc/self/cgroup has no cgroup2 line"))?;
-            self.own_cgroup.get_or_init(|| own.into());
+            let own = cgroup_of("self")?;
+            self.own_cgroup.get_or_init(|| own);
         }
         Ok(self.own_cgroup.get().map_or(Path::new("/"), PathBuf::as_path))
     }
@@ -81,6 +79,32 @@ impl Host {
 pub fn in_user_namespace() -> bool {
     let identity = "0 0 4294967295";
     read_proc("/proc/self/uid_map").is_ok_and(|map| map.split_whitespace().collect::<Vec<_>>().join(" ") != identity)
+}
+
+/// The cgroup that a process is in, a pid or `self`, below [`Host::cgroup_root`], starting with a slash.
+///
+/// # Errors
+/// When the process is gone.
+pub fn cgroup_of(process: &str) -> Result<PathBuf> {
+    let path = format!("/proc/{process}/cgroup");
+    let text = read_proc(&path)?;
+    let own = text.lines().find_map(|line| line.strip_prefix("0::"));
+    own.map(PathBuf::from).ok_or_else(|| Error::new(format!("{path} has no cgroup2 line")))
+}
+
+/// This process's user as the surrounding user namespace knows it, which is who it is to a service outside.
+///
+/// # Errors
+/// When the map of this user namespace can't be read.
+pub fn outer_uid() -> Result<u32> {
+    let own = rustix::process::geteuid().as_raw();
+    let map = read_proc("/proc/self/uid_map")?;
+    let outer = map.lines().find_map(|line| {
+        let fields: Vec<u32> = line.split_whitespace().filter_map(|field| field.parse().ok()).collect();
+        let [inside, outside, count] = fields[..] else { return None };
+        own.checked_sub(inside).filter(|offset| *offset < count).and_then(|offset| outside.checked_add(offset))
+    });
+    Ok(outer.unwrap_or(own))
 }
 
 /// Reads a file of the host's procfs, as such a file is made to be read: in one go.

@@ -28,13 +28,13 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::cgroupv2::{Cgroup, NewCgroup};
+use crate::cgroupv2::{Cgroup, NewCgroup, Unit};
 use crate::error::{Annotate, Context, Error, Result};
 use crate::gate;
 use crate::host::read_proc;
 use crate::inside::exists;
 use crate::notify;
-use crate::plan::{Hook, Kind, Plan, check_id};
+use crate::plan::{CgroupPlan, Hook, Kind, Plan, check_id};
 use crate::seccomp::Listener;
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -98,6 +98,9 @@ pub struct Record {
     pub annotations: BTreeMap<String, String>,
     /// The directory of its cgroup.
     pub cgroup: Option<PathBuf>,
+    /// The unit that systemd made for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Unit>,
     /// Whether it has a pid namespace of its own, which dies with its init.
     pub own_pid_namespace: bool,
     /// Who answers system calls in the kernel's place, when the seccomp profile has that.
@@ -219,11 +222,16 @@ impl Claim {
     }
 
     /// Notes which cgroup is about to be made, where there is none yet, so that `delete` finds it if this is where it ends.
-    pub fn announce_cgroup(&self, path: &Path) -> Result<()> {
-        if rustix::fs::access(path, rustix::fs::Access::EXISTS).is_ok() {
+    pub fn announce_cgroup(&self, plan: &CgroupPlan) -> Result<()> {
+        let path = match &plan.scope {
+            None => plan.dir(),
+            // systemd makes it around a process, and it ends with that.
+            Some(_) => return Ok(()),
+        };
+        if rustix::fs::access(&path, rustix::fs::Access::EXISTS).is_ok() {
             return Ok(());
         }
-        symlinkat(path, &self.state.dir, NEXT_CGROUP).call("symlink").doing(|| "note the cgroup")
+        symlinkat(&path, &self.state.dir, NEXT_CGROUP).call("symlink").doing(|| "note the cgroup")
     }
 
     /// Notes which cgroup was made for this container, before any process is in it.
@@ -236,7 +244,7 @@ impl Claim {
             return Ok(());
         }
         match rustix::fs::renameat(&self.state.dir, NEXT_CGROUP, &self.state.dir, CGROUP) {
-            // Somebody removed a cgroup of that name between the look and the making.
+            // systemd made it, or somebody removed a cgroup of that name between the look and the making.
             Err(Errno::NOENT) => symlinkat(cgroup.path(), &self.state.dir, CGROUP).call("symlink"),
             renamed => renamed.call("rename"),
         }
@@ -258,6 +266,7 @@ impl Claim {
             created: humantime::format_rfc3339_nanos(SystemTime::now()).to_string(),
             annotations: plan.annotations.clone(),
             cgroup: cgroup.map(|cgroup| cgroup.path().into()),
+            unit: cgroup.and_then(NewCgroup::unit).cloned(),
             own_pid_namespace: plan.namespaces.is_new(Kind::Pid),
             listener: plan.seccomp.as_ref().and_then(|filter| filter.listener.clone()),
             poststart: plan.hooks.poststart.clone(),

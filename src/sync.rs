@@ -4,25 +4,27 @@
 //!
 //! | # | from   | message      | carries            | when |
 //! |---|--------|--------------|--------------------|------|
-//! | 1 | child  | `Replaced`   | pid, pidfd         | a joined user namespace and a new pid namespace need a second clone |
-//! | 2 | parent | `IdsMapped`  |                    | a new user namespace |
-//! | 3 | child  | `Mounted`    |                    | there are prestart, createRuntime or createContainer hooks, or network devices |
-//! | 4 | parent | `HooksDone`  |                    | as 3 |
-//! | 5 | child  | `Terminal`   | the pty's main side | a terminal without `--console-socket` |
-//! | 6 | child  | `Ready`      |                    | always: everything is in place, the program was found |
-//! | 7 | parent | `Saved`      |                    | always: the state is on disk, the child may outlive its parent |
+//! | 1 | parent | `Placed`     |                    | `--systemd-cgroup`: systemd has moved the child into its cgroup |
+//! | 2 | child  | `Replaced`   | pid, pidfd         | a joined user namespace and a new pid namespace need a second clone |
+//! | 3 | parent | `IdsMapped`  |                    | a new user namespace |
+//! | 4 | child  | `Mounted`    |                    | there are prestart, createRuntime or createContainer hooks, or network devices |
+//! | 5 | parent | `HooksDone`  |                    | as 4 |
+//! | 6 | child  | `Terminal`   | the pty's main side | a terminal without `--console-socket` |
+//! | 7 | child  | `Ready`      |                    | always: everything is in place, the program was found |
+//! | 8 | parent | `Saved`      |                    | always: the state is on disk, the child may outlive its parent |
 //!
 //! A process that joins a container (`exec`) is born in the same way, and has less to say:
 //!
 //! | # | from   | message      | carries            | when |
 //! |---|--------|--------------|--------------------|------|
-//! | 1 | child  | `Terminal`   | the pty's main side | a terminal without `--console-socket` |
-//! | 2 | child  | `Ready`      |                    | always: it has joined, and the program was found |
-//! | 3 | parent | `Limited`    |                    | always: the limits are set |
-//! | 4 | child  | `Replaced`   | pid, pidfd         | the container has a pid namespace: another process is the program |
-//! | 5 | parent | `IdsMapped`  |                    | as 4: the parent knows it |
-//! | 6 | child  | `Executing`  |                    | always: the end of the conversation now means that the program was executed |
-//! | 7 | child  | `Listener`   | the filter's listener | a seccomp profile with the action `SCMP_ACT_NOTIFY`; before 4 without `noNewPrivileges` |
+//! | 1 | parent | `Placed`     |                    | only systemd may move it into the container's cgroup, and has |
+//! | 2 | child  | `Terminal`   | the pty's main side | a terminal without `--console-socket` |
+//! | 3 | child  | `Ready`      |                    | always: it has joined, and the program was found |
+//! | 4 | parent | `Limited`    |                    | always: the limits are set |
+//! | 5 | child  | `Replaced`   | pid, pidfd         | the container has a pid namespace: another process is the program |
+//! | 6 | parent | `IdsMapped`  |                    | as 5: the parent knows it |
+//! | 7 | child  | `Executing`  |                    | always: the end of the conversation now means that the program was executed |
+//! | 8 | child  | `Listener`   | the filter's listener | a seccomp profile with the action `SCMP_ACT_NOTIFY`; before 5 without `noNewPrivileges` |
 //!
 //! A container's init says the last two of these to whoever opened its gate.
 //!
@@ -45,8 +47,10 @@ use crate::error::{Context, Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Step {
+    /// The cgroup is there, and the child is in it.
+    Placed = 1,
     /// Another process is the container's init from here on.
-    Replaced = 1,
+    Replaced,
     /// The id maps are written.
     IdsMapped,
     /// All namespaces are entered, all mounts and devices are there.
@@ -70,7 +74,8 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
+        Self::Placed,
         Self::Replaced,
         Self::IdsMapped,
         Self::Mounted,

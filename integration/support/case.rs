@@ -65,6 +65,8 @@ pub(crate) enum Need {
     Cpus(usize),
     /// A file system that the kernel knows.
     Filesystem(&'static str),
+    /// systemd runs the machine, and its bus can be reached.
+    Systemd,
 }
 
 struct Unmet(String);
@@ -95,6 +97,7 @@ fn unmet(need: Need) -> Option<String> {
             let there = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
             missing(there >= count, format!("needs {count} CPUs"))
         }
+        Need::Systemd => missing(Lane::has_systemd(), "needs a machine that systemd runs".into()),
         Need::Filesystem(name) => missing(Lane::knows_filesystem(name), format!("needs the file system {name}")),
     }
 }

@@ -173,6 +173,10 @@ impl Lane {
         std::env::split_paths(&path).any(|dir| dir.join(name).is_file())
     }
 
+    pub(crate) fn has_systemd() -> bool {
+        Path::new("/run/systemd/system").is_dir() && Path::new("/run/dbus/system_bus_socket").exists()
+    }
+
     pub(crate) fn knows_filesystem(name: &str) -> bool {
         words_of(Path::new("/proc/filesystems")).iter().any(|word| word == name)
     }

@@ -55,6 +55,12 @@ impl Access {
         }
     }
 
+    /// The letters, in the order in which they are commonly written.
+    pub fn letters(self) -> String {
+        let letters = [(Self::READ, 'r'), (Self::WRITE, 'w'), (Self::MKNOD, 'm')];
+        letters.into_iter().filter(|(bit, _)| self.contains(*bit)).map(|(_, letter)| letter).collect()
+    }
+
     fn contains(self, other: Self) -> bool {
         other.0 & !self.0 == 0
     }
@@ -104,10 +110,21 @@ impl Rule {
 
     /// Whether there is something that both decide.
     fn overlaps(&self, other: &Self) -> bool {
+        self.shares_devices_with(other) && self.access.meets(other.access)
+    }
+
+    fn shares_devices_with(&self, other: &Self) -> bool {
         fn meet(a: Option<u32>, b: Option<u32>) -> bool {
             a.is_none() || b.is_none() || a == b
         }
-        meet(self.major, other.major) && meet(self.minor, other.minor) && self.access.meets(other.access)
+        meet(self.major, other.major) && meet(self.minor, other.minor)
+    }
+
+    /// Whether only the two together allow a device to be opened for reading and writing.
+    fn completes(&self, other: &Self) -> bool {
+        let both = Access::READ | Access::WRITE;
+        let alone = |rule: &Self| rule.access.contains(both);
+        self.shares_devices_with(other) && (self.access | other.access).contains(both) && !alone(self) && !alone(other)
     }
 }
 
@@ -139,6 +156,20 @@ pub fn allows_everything(rules: &[Rule]) -> bool {
         let rules = simplify(*kind, rules);
         rules.iter().all(|rule| rule.allow) && is_shadowed(&REFUSE_ALL, &rules)
     })
+}
+
+/// The rules as a plain list of what is allowed, each about char or about block devices. `None` where they are more than that:
+/// a refusal within something that is allowed, or an opening that only two rules together allow.
+pub fn allow_list(rules: &[Rule]) -> Option<Vec<Rule>> {
+    let mut list = Vec::new();
+    for kind in [Kind::Char, Kind::Block] {
+        let rules = simplify(kind, rules);
+        if rules.iter().any(|rule| !rule.allow || rules.iter().any(|other| rule.completes(other))) {
+            return None;
+        }
+        list.extend(rules.into_iter().map(|rule| Rule { kind, ..rule }));
+    }
+    Some(list)
 }
 
 /// The rules about one kind of device, and fewer of them: engines send duplicates, and the default rules repeat what most

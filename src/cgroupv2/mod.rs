@@ -6,6 +6,7 @@ pub mod devices;
 mod freezer;
 mod limits;
 mod processes;
+mod systemd;
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -15,15 +16,22 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, mkdirat, open, openat, unlinkat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Uid, chownat, mkdirat, open, openat, unlinkat};
 use rustix::io::Errno;
+use rustix::process::Pid;
 
 use crate::error::{Annotate, Context, Error, Result};
 use crate::plan::CgroupPlan;
+use crate::plan::systemd::Scope;
 use crate::sys;
+
+pub use systemd::Unit;
 
 /// How long processes get to die of SIGKILL. A process that hangs in the kernel longer than this hangs for good.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// What of a cgroup belongs to whoever it is delegated to.
+const DELEGATED: &str = "/sys/kernel/cgroup/delegate";
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
@@ -40,17 +48,23 @@ pub struct NewCgroup {
     cgroup: Cgroup,
     /// The directories that had to be made, the container's own last. Empty where it was there already.
     made: Vec<PathBuf>,
+    /// What systemd made it for.
+    unit: Option<Unit>,
 }
 
 impl NewCgroup {
     /// Makes the container's cgroup, before anything runs in it.
     ///
     /// An existing one is taken over when it is empty and not frozen; it is then never killed or removed.
-    /// `None` where the plan says that the container can do without, and this user may not make one.
+    /// `None` where the plan says that the container can do without, and this user may not make one; and where systemd is to make
+    /// it, see [`NewCgroup::around`].
     ///
     /// # Errors
     /// Names `linux.cgroupsPath` where the cgroup is in use, frozen or can't be made.
     pub fn create(plan: &CgroupPlan) -> Result<Option<Self>> {
+        if plan.scope.is_some() {
+            return Ok(None);
+        }
         match Self::make(plan) {
             Ok(new) => Ok(Some(new)),
             Err(error) if plan.optional && matches!(error.errno(), Some(Errno::ACCESS | Errno::PERM | Errno::ROFS)) => {
@@ -64,11 +78,26 @@ impl NewCgroup {
     fn make(plan: &CgroupPlan) -> Result<Self> {
         let describe = || format!("make cgroup {}", plan.dir().display());
         let (dir, made) = make_path(&plan.root, &plan.path).doing(describe)?;
-        let new = Self { cgroup: Cgroup { dir, path: plan.dir() }, made };
+        let new = Self { cgroup: Cgroup { dir, path: plan.dir() }, made, unit: None };
         if !new.is_made() {
             new.cgroup.refuse_if_used().doing(describe)?;
         }
         limits::hand_controllers_down(&plan.root, &plan.path, new.as_fd()).call("read").doing(describe)?;
+        // After the controllers, whose files belong to it.
+        new.cgroup.give_to(plan.owner).doing(describe)?;
+        Ok(new)
+    }
+
+    /// Has systemd make a scope around a process, which waits until it is in there.
+    ///
+    /// # Errors
+    /// Names `--systemd-cgroup` and the unit. The scope ends with the process then.
+    pub fn around(pid: Pid, scope: &Scope, plan: &CgroupPlan) -> Result<Self> {
+        let unit = Unit::start(scope, pid)?;
+        let path = systemd::placed(&plan.root, pid, &plan.path)?;
+        let cgroup = Cgroup::open(&path)?.ok_or_else(|| Error::new("systemd has ended it again").doing(&unit.name))?;
+        let new = Self { cgroup, made: vec![path], unit: Some(unit) };
+        new.cgroup.give_to(plan.owner)?;
         Ok(new)
     }
 
@@ -99,9 +128,15 @@ impl NewCgroup {
         self.cgroup.oom_kills()
     }
 
+    /// The unit that it is of, where systemd made it.
+    pub fn unit(&self) -> Option<&Unit> {
+        self.unit.as_ref()
+    }
+
     /// The container goes on living in it.
     pub fn keep(mut self) {
         self.made.clear();
+        self.unit = None;
     }
 }
 
@@ -118,6 +153,9 @@ impl Drop for NewCgroup {
             tracing::warn!("cgroup {} is left behind: {error}", own.display());
         }
         remove_parents(std::mem::take(&mut self.made));
+        if let Some(Err(error)) = self.unit.take().map(|unit| unit.stop()) {
+            tracing::warn!("{error}");
+        }
     }
 }
 
@@ -212,6 +250,19 @@ impl Cgroup {
     pub fn oom_kills(&self) -> Option<u64> {
         let text = self.read("memory.events").ok()?;
         text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok())
+    }
+
+    /// Makes a user its owner, as far as the kernel says that a cgroup can be delegated: cgroups(7).
+    fn give_to(&self, owner: Option<u32>) -> Result<()> {
+        let Some(owner) = owner.map(Uid::from_raw) else { return Ok(()) };
+        let give = |name: &str, flags| match chownat(&self.dir, name, Some(owner), None, flags) {
+            // The file of a controller that this cgroup doesn't have.
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(Error::call("chown", errno).doing(name)),
+        };
+        give("", AtFlags::EMPTY_PATH)?;
+        let files = std::fs::read_to_string(DELEGATED).call("read").doing(|| DELEGATED)?;
+        files.lines().try_for_each(|name| give(name, AtFlags::SYMLINK_NOFOLLOW))
     }
 
     fn restrict_devices(&self, rules: &[devices::Rule]) -> Result<()> {

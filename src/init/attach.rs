@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustix::fs::{Mode, OFlags, open};
 
 use super::seccomp::{self, Moment};
-use super::{console, identity, memory_policy, namespaces, personality, program, stdio, tell_and_wait};
+use super::{console, identity, memory_policy, namespaces, personality, program, stdio, tell_and_wait, wait};
 use crate::error::{Context, Result};
 use crate::inside::Inside;
 use crate::plan::{ExecPlan, Kind};
@@ -26,6 +26,8 @@ pub struct Joining<'a> {
     pub init: BorrowedFd<'a>,
     /// The connected socket of `--console-socket`.
     pub console_socket: Option<BorrowedFd<'a>>,
+    /// Whether it is born outside of the container's cgroup and has to wait until it was moved there.
+    pub placed_later: bool,
 }
 
 /// Runs in a process that was just born. Returns its exit status when it failed, and the parent was told why.
@@ -41,9 +43,12 @@ pub fn run(plan: &ExecPlan, joining: &Joining<'_>, parent: &Sync) -> u8 {
 
 /// The line from the clone to the program.
 fn attach(plan: &ExecPlan, joining: &Joining<'_>, parent: &Sync) -> Result<Infallible> {
-    let &Joining { init, console_socket } = joining;
+    let &Joining { init, console_socket, placed_later } = joining;
     let process = &plan.process;
 
+    if placed_later {
+        wait(parent, Step::Placed)?;
+    }
     spawn::set_undumpable()?;
     namespaces::join_all(init, plan.namespaces)?;
     identity::become_root(plan.has(Kind::User))?;

@@ -17,6 +17,10 @@ use crate::sync::{Step, Sync};
 
 /// Enters what the clone did not bring, and waits for what only the parent can do.
 pub(super) fn enter(plan: &Plan, unjoined: Unjoined, parent: &Sync) -> Result<()> {
+    if plan.cgroup.scope.is_some() {
+        // First of all: a user's systemd moves only what is still that user's, and a successor is born where its maker is.
+        wait(parent, Step::Placed)?;
+    }
     if plan.ids.is_some() {
         wait(parent, Step::IdsMapped)?;
     }

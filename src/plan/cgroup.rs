@@ -4,8 +4,10 @@ use std::path::{Component, Path, PathBuf};
 
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType, Spec};
 
-use super::namespaces::{Kind, Namespaces};
+use super::namespaces::{IdMaps, Kind, Namespaces};
+use super::systemd::Scope;
 use super::{Request, Resources};
+>>>>>>> bacb6a5 (Let systemd make the container's cgroup)
 use crate::cgroupv2::devices::{Access, Kind as DeviceClass, Rule};
 use crate::error::{Error, Result};
 use crate::host::Host;
@@ -15,22 +17,32 @@ use crate::host::Host;
 pub struct CgroupPlan {
     /// Where cgroup2 is mounted on the host.
     pub root: PathBuf,
-    /// Below the root, without a leading slash and without `.` and `..`. Empty: no cgroup of its own.
+    /// Below the root, without a leading slash and without `.` and `..`; in a scope, below the cgroup of the systemd that makes it.
     pub path: PathBuf,
+    /// What systemd makes, where `--systemd-cgroup` leaves it to systemd.
+    pub scope: Option<Scope>,
     /// Whether the container starts all the same where this user may not make a cgroup: nothing in the config needs one.
     pub optional: bool,
     /// What the container may use.
     pub resources: Resources,
+    /// Whose it becomes, so that the container can manage cgroups of its own below it: a uid of the runtime's user namespace.
+    pub owner: Option<u32>,
     /// The device rules, in order, the runtime's own at the end. `None` where they can't be enforced.
     pub devices: Option<Vec<Rule>>,
 }
 
 impl CgroupPlan {
     pub(super) fn new(spec: &Spec, request: &Request, namespaces: &Namespaces, host: &Host) -> Result<Self> {
-        if request.systemd_cgroup {
-            return Err(Error::new("--systemd-cgroup: the systemd cgroup driver is not supported yet"));
-        }
         let linux = spec.linux().as_ref();
+        let resources = linux.and_then(|linux| linux.resources().as_ref()).map(Resources::convert).transpose()?;
+        let resources = resources.unwrap_or_default();
+        let devices = devices(spec, namespaces, host)?;
+        let owner = owner(spec, namespaces, host);
+        let root = host.cgroup_root()?.into();
+        if request.systemd_cgroup {
+            let scope = Scope::new(spec, request, host, &resources, devices.as_deref())?;
+            return Ok(Self { root, path: scope.path(), scope: Some(scope), optional: false, resources, owner, devices });
+        }
         let asked = linux.and_then(|linux| linux.cgroups_path().as_ref()).filter(|path| !path.as_os_str().is_empty());
         let path = match asked {
             Some(path) if path.is_absolute() => below_root(path),
@@ -41,15 +53,8 @@ impl CgroupPlan {
             let text = "is the root of the cgroup hierarchy, which can't be a container's";
             return Err(Error::new(text).field("linux.cgroupsPath"));
         }
-        let resources = linux.and_then(|linux| linux.resources().as_ref()).map(Resources::convert).transpose()?;
-        let resources = resources.unwrap_or_default();
-        Ok(Self {
-            root: host.cgroup_root()?.into(),
-            path,
-            optional: asked.is_none() && host.is_rootless() && resources.is_empty(),
-            resources,
-            devices: devices(spec, namespaces, host)?,
-        })
+        let optional = asked.is_none() && host.is_rootless() && resources.is_empty();
+        Ok(Self { root, path, scope: None, optional, resources, owner, devices })
     }
 
     /// Its directory.
@@ -76,6 +81,29 @@ fn below_root(path: &Path) -> PathBuf {
         }
     }
     below
+}
+
+/// config-linux.md, Cgroup ownership: a container with a cgroup namespace of its own that mounts its cgroup for writing owns it.
+///
+/// A user who is not root has nothing to give away, and root's is root's already.
+fn owner(spec: &Spec, namespaces: &Namespaces, host: &Host) -> Option<u32> {
+    let writable = |mount: &oci_spec::runtime::Mount| {
+        let read_only = mount.options().iter().flatten().any(|option| option == "ro");
+        mount.destination() == Path::new("/sys/fs/cgroup")
+            && mount.source().as_deref() == Some(Path::new("cgroup"))
+            && !read_only
+    };
+    let is_its_own = namespaces.is_new(Kind::Cgroup) && spec.mounts().iter().flatten().any(writable);
+    let uid = spec.process().as_ref().filter(|_| is_its_own && !host.is_rootless())?.user().uid();
+    let owner = match IdMaps::new(spec, namespaces) {
+        Some(ids) => ids.uids.iter().find_map(|range| {
+            let offset = uid.checked_sub(range.container).filter(|offset| *offset < range.size)?;
+            range.host.checked_add(offset)
+        }),
+        None if namespaces.has(Kind::User) => None,
+        None => Some(uid),
+    };
+    owner.filter(|uid| *uid != 0)
 }
 
 /// The config's rules, then the devices that every container has. What no rule allows is denied, as in runc.
@@ -152,6 +180,32 @@ mod tests {
             let error = plan_with(&json!({"cgroupsPath": root}), "/user/me").unwrap_err().to_string();
             assert!(error.starts_with("linux.cgroupsPath: is the root"), "{root}: {error}");
         }
+    }
+
+    fn owner_of(options: &[&str], linux: &Value, uid: u32) -> Option<u32> {
+        let mount = json!({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": options});
+        let process = json!({"cwd": "/", "user": {"uid": uid, "gid": 0}});
+        let config = json!({"ociVersion": "1.3.0", "process": process, "mounts": [mount], "linux": linux});
+        let spec: Spec = serde_json::from_value(config).unwrap();
+        owner(&spec, &Namespaces::new(&spec).unwrap(), &Host::with_cgroups("/sys/fs/cgroup", "/"))
+    }
+
+    #[test]
+    fn a_cgroup_that_the_container_may_write_is_its_own() {
+        let (mount, cgroup) = (json!({"type": "mount"}), json!({"type": "cgroup"}));
+        let maps = json!([{"containerID": 0, "hostID": 100_000, "size": 1000}]);
+        let with_user =
+            json!({"namespaces": [mount, cgroup, {"type": "user"}], "uidMappings": maps, "gidMappings": maps});
+        let alone = json!({"namespaces": [mount, cgroup]});
+        let joined = json!({"namespaces": [mount, cgroup, {"type": "user", "path": "/x"}]});
+        assert_eq!(owner_of(&["nosuid"], &with_user, 0), Some(100_000));
+        assert_eq!(owner_of(&["nosuid"], &with_user, 7), Some(100_007));
+        assert_eq!(owner_of(&["nosuid"], &with_user, 1000), None);
+        assert_eq!(owner_of(&["ro"], &with_user, 0), None);
+        assert_eq!(owner_of(&[], &alone, 7), Some(7));
+        assert_eq!(owner_of(&[], &alone, 0), None);
+        assert_eq!(owner_of(&[], &joined, 7), None);
+        assert_eq!(owner_of(&[], &json!({"namespaces": [mount]}), 7), None);
     }
 
     #[test]

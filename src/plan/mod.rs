@@ -17,6 +17,7 @@ mod process;
 pub mod resources;
 mod scheduling;
 mod sysctl;
+pub mod systemd;
 mod time;
 mod unsupported;
 

@@ -1,0 +1,394 @@
+//! `--systemd-cgroup`: systemd makes the container's cgroup, a scope, and ends it.
+
+use std::fs;
+use std::os::unix::fs::chown;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+
+use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+
+use crate::rootless::bundle_of;
+use crate::support::case::{cases, in_parallel};
+use crate::support::{Call, Container, Exit, Lane, Need, Output, needs, until};
+
+cases![
+    without_systemd_the_error_says_so,
+    a_bus_that_hangs_up_is_an_error,
+    a_path_of_the_other_driver_is_refused,
+    annotations_are_refused_by_name,
+    a_run_without_it_asks_systemd_nothing,
+    the_scope_has_its_properties,
+    the_slice_is_the_configs,
+    without_a_path_it_is_named_after_the_id,
+    the_container_is_in_its_scope,
+    annotations_become_properties,
+    one_question_and_no_thread,
+    delete_ends_the_scope_and_needs_no_flag,
+    a_run_leaves_no_unit,
+    a_scope_that_ended_by_itself_is_forgotten,
+    a_failed_creation_leaves_no_unit,
+    a_failed_unit_gives_way,
+    a_unit_in_use_is_refused,
+    an_exec_is_in_the_scope,
+    pause_stops_all_of_it,
+    cgroups_of_the_containers_own_go_with_it,
+    device_rules_outlive_a_reload,
+    a_user_namespace_changes_nothing,
+    twenty_at_once,
+    a_user_has_a_scope_of_its_own,
+];
+
+/// A container that leaves its cgroup to systemd.
+fn scoped() -> Container {
+    needs(Need::Systemd);
+    needs(Need::Orlop("the unit's name, and what the other runtimes leave behind"));
+    let c = Container::new();
+    let path = format!(":test:{}", c.id());
+    c.set("/linux/cgroupsPath", path)
+}
+
+fn unit_of(c: &Container) -> String {
+    format!("test-{}.scope", c.id())
+}
+
+/// A command with the flag.
+fn driven(c: &Container, command: &str) -> Call {
+    let call = c.prepare(Call::runtime(c.dir())).arg("--systemd-cgroup").arg(command);
+    call.arg("--bundle").arg(c.bundle()).arg("--pid-file").arg(c.dir().join("pid"))
+}
+
+fn create(c: &Container) -> Output {
+    driven(c, "create").arg(c.id()).run()
+}
+
+fn run(c: &Container) -> Output {
+    driven(c, "run").arg(c.id()).run()
+}
+
+/// Created with the flag, started without it, as engines do.
+fn up(c: Container) -> Container {
+    create(&c).ok();
+    c.start().ok();
+    c
+}
+
+fn systemctl(c: &Container, words: &[&str]) -> String {
+    Call::new(c.dir(), "systemctl").args(words).run().ok().stdout.trim_end().to_owned()
+}
+
+fn property(c: &Container, unit: &str, name: &str) -> String {
+    systemctl(c, &["show", "--value", "--property", name, unit])
+}
+
+/// systemd knows nothing of it, and its cgroup is gone.
+fn is_forgotten(c: &Container) {
+    let unit = unit_of(c);
+    assert_eq!(property(c, &unit, "LoadState"), "not-found", "{unit}");
+    assert_eq!(systemctl(c, &["list-units", "--failed", "--plain", "--no-legend", &unit]), "");
+    assert!(!cgroup_dir(&format!("/system.slice/{unit}")).exists());
+    c.nothing_left();
+}
+
+fn cgroup_of(pid: i32) -> String {
+    let table = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("read a cgroup");
+    table.lines().find_map(|line| line.strip_prefix("0::")).expect("a line of cgroup v2").to_owned()
+}
+
+fn cgroup_dir(path: &str) -> std::path::PathBuf {
+    Path::new("/sys/fs/cgroup").join(path.trim_start_matches('/'))
+}
+
+fn without_systemd_the_error_says_so() {
+    needs(Need::Orlop("the text"));
+    let c = Container::new().unset("/linux/cgroupsPath");
+    let nowhere = format!("unix:path={}/nowhere", c.dir().display());
+    driven(&c, "create").arg(c.id()).env("DBUS_SYSTEM_BUS_ADDRESS", &nowhere).run().fails([
+        &format!("--systemd-cgroup: start orlop-{}.scope: systemd's bus at {nowhere}", c.id()),
+        "connect: no such file or directory",
+    ]);
+    c.nothing_left();
+}
+
+fn a_bus_that_hangs_up_is_an_error() {
+    needs(Need::Orlop("the text"));
+    let c = Container::new().unset("/linux/cgroupsPath");
+    let path = c.dir().join("bus");
+    let bus = UnixListener::bind(&path).expect("bind a socket");
+    let hang_up = std::thread::spawn(move || drop(bus.accept().expect("accept a connection")));
+    let address = format!("unix:path={}", path.display());
+    let create = driven(&c, "create").arg(c.id()).env("DBUS_SYSTEM_BUS_ADDRESS", &address).run();
+    create.fails(["--systemd-cgroup: ", &address]);
+    hang_up.join().expect("it doesn't panic");
+    c.nothing_left();
+}
+
+fn a_path_of_the_other_driver_is_refused() {
+    needs(Need::Orlop("the text"));
+    let c = Container::new();
+    create(&c).fails(["linux.cgroupsPath: expected cgroupsPath to be of format \"slice:prefix:name\""]);
+    let c = c.set("/linux/cgroupsPath", "system:test:x");
+    create(&c).fails(["linux.cgroupsPath: invalid slice name: system"]);
+    c.nothing_left();
+}
+
+fn annotations_are_refused_by_name() {
+    needs(Need::Orlop("the list of what may be set"));
+    for (name, value) in [("PIDs", "[uint32 1]"), ("Wants", "['x.service']"), ("MemoryMax", "'much'")] {
+        let annotation = format!("org.systemd.property.{name}");
+        let c = Container::new().unset("/linux/cgroupsPath");
+        let c = c.edit(|config| config["annotations"] = serde_json::json!({&annotation: value}));
+        create(&c).fails([format!("annotations[\"{annotation}\"]: ").as_str()]);
+        c.nothing_left();
+    }
+}
+
+/// What strace saw of a creation: connections, messages and births, the child's own apart.
+fn traced(c: &Container, options: &[&str]) -> String {
+    needs(Need::Program("strace"));
+    let trace = c.dir().join("trace");
+    let strace = Call::new(c.dir(), "strace").args(["-e", "trace=connect,sendmsg,clone,clone3,epoll_create1", "-o"]);
+    let call = strace.arg(&trace).arg(Lane::get().runtime()).arg("--root").arg(c.state_root()).args(options);
+    c.write_config();
+    call.arg("create")
+        .arg("--bundle")
+        .arg(c.bundle())
+        .arg("--pid-file")
+        .arg(c.dir().join("pid"))
+        .arg(c.id())
+        .run()
+        .ok();
+    fs::read_to_string(trace).expect("read the trace")
+}
+
+fn a_run_without_it_asks_systemd_nothing() {
+    needs(Need::Orlop("what it does beside"));
+    let c = Container::new().args(["sleep"]);
+    let trace = traced(&c, &[]);
+    for call in ["epoll_create1(", "system_bus_socket", "AUTH EXTERNAL"] {
+        assert!(!trace.contains(call), "{trace}");
+    }
+}
+
+fn one_question_and_no_thread() {
+    let c = scoped().args(["sleep"]);
+    let trace = traced(&c, &["--systemd-cgroup"]);
+    let connect = trace.lines().find(|line| line.contains("/run/dbus/system_bus_socket")).expect("it connects");
+    let descriptor = connect.split(['(', ',']).nth(1).expect("a descriptor");
+    // The greeting, the word on which jobs to tell of, and the one question.
+    let sent = trace.lines().filter(|line| line.contains(&format!("sendmsg({descriptor},"))).count();
+    assert_eq!(sent, 3, "{trace}");
+    assert_eq!(trace.lines().filter(|line| line.contains("clone")).count(), 1, "{trace}");
+}
+
+fn the_scope_has_its_properties() {
+    let c = scoped().args(["sleep"]);
+    create(&c).ok();
+    for (name, value) in [
+        ("ActiveState", "active"),
+        ("Slice", "system.slice"),
+        ("Delegate", "yes"),
+        ("MemoryAccounting", "yes"),
+        ("TasksAccounting", "yes"),
+        ("CPUAccounting", "yes"),
+        ("IOAccounting", "yes"),
+        ("DefaultDependencies", "no"),
+        ("CollectMode", "inactive-or-failed"),
+        ("DevicePolicy", "strict"),
+        ("Transient", "yes"),
+        ("Description", &format!("OCI container {}", c.id())),
+    ] {
+        assert_eq!(property(&c, &unit_of(&c), name), value, "{name}");
+    }
+    let devices = property(&c, &unit_of(&c), "DeviceAllow");
+    assert!(devices.contains("/dev/char/1:3 rwm") && devices.contains("char-136 rwm"), "{devices}");
+}
+
+fn the_slice_is_the_configs() {
+    let c = scoped().args(["sleep"]);
+    let slice = format!("orloptest{}", std::process::id());
+    let c = c.set("/linux/cgroupsPath", format!("{slice}-inner.slice:test:it"));
+    let c = up(c);
+    let path = format!("/{slice}.slice/{slice}-inner.slice/test-it.scope");
+    assert_eq!(cgroup_of(c.pid()), path);
+    assert_eq!(property(&c, "test-it.scope", "ControlGroup"), path);
+    c.delete_by_force().quiet();
+    assert!(!cgroup_dir(&path).exists());
+    systemctl(&c, &["stop", &format!("{slice}.slice")]);
+}
+
+fn without_a_path_it_is_named_after_the_id() {
+    let c = scoped().unset("/linux/cgroupsPath").args(["sleep"]);
+    create(&c).ok();
+    assert_eq!(cgroup_of(c.pid()), format!("/system.slice/orlop-{}.scope", c.id()));
+}
+
+fn the_container_is_in_its_scope() {
+    let c = scoped();
+    let report = run(&c).quiet().report();
+    // The cgroup namespace begins at the scope.
+    assert!(report["cgroup"].as_str().is_some_and(|text| text.ends_with("0::/\n")), "{}", report["cgroup"]);
+    let c = scoped().args(["sleep"]);
+    create(&c).ok();
+    assert_eq!(cgroup_of(c.pid()), format!("/system.slice/{}", unit_of(&c)));
+    // And so does the cgroup mount: its uppermost directory is not the machine's.
+    let c = scoped().args(["cat", "/sys/fs/cgroup/cgroup.type"]);
+    assert_eq!(run(&c).quiet().stdout.trim_end(), "domain");
+}
+
+fn annotations_become_properties() {
+    let c = scoped().args(["sleep"]).edit(|config| {
+        config["annotations"] = serde_json::json!({
+            "org.systemd.property.TimeoutStopSec": "7",
+            "org.systemd.property.KillSignal": "15",
+            "org.systemd.property.MemoryHigh": "uint64 123456789",
+            "org.systemd.property.After": "['sysinit.target']",
+        });
+    });
+    create(&c).ok();
+    for (name, value) in [("TimeoutStopUSec", "7s"), ("KillSignal", "15"), ("MemoryHigh", "123456789")] {
+        assert_eq!(property(&c, &unit_of(&c), name), value, "{name}");
+    }
+    assert!(property(&c, &unit_of(&c), "After").split(' ').any(|unit| unit == "sysinit.target"));
+}
+
+fn delete_ends_the_scope_and_needs_no_flag() {
+    let c = up(scoped().args(["sleep"]));
+    c.kill("KILL").ok();
+    assert_eq!(c.wait_exit(), Exit::Signal(9));
+    c.delete().quiet();
+    is_forgotten(&c);
+    let c = up(scoped().args(["ignore-term"]));
+    c.delete_by_force().quiet();
+    is_forgotten(&c);
+    let c = scoped().args(["sleep"]);
+    create(&c).ok();
+    c.delete().quiet();
+    is_forgotten(&c);
+}
+
+fn a_run_leaves_no_unit() {
+    let c = scoped().args(["exit", "3"]);
+    run(&c).exits(3);
+    is_forgotten(&c);
+}
+
+fn a_scope_that_ended_by_itself_is_forgotten() {
+    let c = scoped().args(["exit", "0"]);
+    create(&c).ok();
+    c.start().ok();
+    c.wait_exit();
+    until("systemd to forget the scope", || (property(&c, &unit_of(&c), "LoadState") == "not-found").then_some(()));
+    assert_eq!(c.status(), "stopped");
+    c.delete().quiet();
+    is_forgotten(&c);
+}
+
+fn a_failed_creation_leaves_no_unit() {
+    let c = scoped().set("/process/args", serde_json::json!(["/missing"]));
+    create(&c).fails(["no such file or directory"]);
+    is_forgotten(&c);
+}
+
+fn a_failed_unit_gives_way() {
+    let c = scoped().args(["sleep"]);
+    let scope =
+        Call::new(c.dir(), "systemd-run").args(["--scope", "--quiet", "--property", "RuntimeMaxSec=100ms", "--unit"]);
+    let _killed = scope.arg(unit_of(&c)).args(["sleep", "60"]).run();
+    until("the unit to fail", || (property(&c, &unit_of(&c), "ActiveState") == "failed").then_some(()));
+    create(&c).ok();
+    assert_eq!(property(&c, &unit_of(&c), "ActiveState"), "active");
+    c.delete_by_force().quiet();
+    is_forgotten(&c);
+}
+
+fn a_unit_in_use_is_refused() {
+    let first = scoped().args(["sleep"]);
+    let second = scoped().args(["sleep"]).set("/linux/cgroupsPath", format!(":test:{}", first.id()));
+    create(&first).ok();
+    let pid = first.pid();
+    create(&second).fails(["--systemd-cgroup: start ", &unit_of(&first)]);
+    second.nothing_left();
+    assert_eq!(first.status(), "created");
+    assert_eq!(cgroup_of(pid), format!("/system.slice/{}", unit_of(&first)));
+}
+
+fn an_exec_is_in_the_scope() {
+    let c = up(scoped().args(["sleep"]));
+    let report = c.call("exec").arg(c.id()).args(["/probe", "report"]).run().quiet().report();
+    assert!(report["cgroup"].as_str().is_some_and(|text| text.ends_with("0::/\n")), "{}", report["cgroup"]);
+}
+
+fn pause_stops_all_of_it() {
+    let c = up(scoped().args(["sleep"]));
+    c.call("pause").arg(c.id()).run().quiet();
+    assert_eq!(c.status(), "paused");
+    let frozen = fs::read_to_string(cgroup_dir(&format!("/system.slice/{}", unit_of(&c))).join("cgroup.events"));
+    assert!(frozen.is_ok_and(|events| events.contains("frozen 1")));
+    c.delete_by_force().quiet();
+    is_forgotten(&c);
+}
+
+fn cgroups_of_the_containers_own_go_with_it() {
+    let rw = serde_json::json!(["nosuid", "noexec", "nodev", "relatime", "rw"]);
+    let c = scoped().user_namespace(300_000, 1000).set("/mounts/6/options", rw);
+    let words = ["sequence", "mkdir", "/sys/fs/cgroup/a", "--", "mkdir", "/sys/fs/cgroup/a/b", "--", "sleep"];
+    let c = up(c.args(words));
+    let own = cgroup_dir(&format!("/system.slice/{}/a/b", unit_of(&c)));
+    until("the container's own cgroup", || own.is_dir().then_some(()));
+    c.delete_by_force().quiet();
+    is_forgotten(&c);
+}
+
+fn device_rules_outlive_a_reload() {
+    let c = scoped().args(["sleep"]);
+    // The kernel's log, which no rule allows.
+    mknodat(CWD, c.rootfs().join("log"), FileType::CharacterDevice, Mode::from_raw_mode(0o666), makedev(1, 11))
+        .expect("make a device");
+    let c = up(c);
+    let open = || c.call("exec").arg(c.id()).args(["/probe", "try-open-read", "/log"]).run().quiet().stdout;
+    assert_eq!(open().trim_end(), "EPERM");
+    systemctl(&c, &["daemon-reload"]);
+    assert_eq!(open().trim_end(), "EPERM");
+    let null = c.call("exec").arg(c.id()).args(["/probe", "try-open-read", "/dev/null"]).run().quiet().stdout;
+    assert_eq!(null.trim_end(), "ok");
+}
+
+fn a_user_namespace_changes_nothing() {
+    let c = scoped().user_namespace(300_000, 1000);
+    let report = run(&c).quiet().report();
+    assert!(report["cgroup"].as_str().is_some_and(|text| text.ends_with("0::/\n")), "{}", report["cgroup"]);
+    is_forgotten(&c);
+}
+
+fn twenty_at_once() {
+    needs(Need::Systemd);
+    in_parallel(20, 20, |_| {
+        let c = scoped().args(["exit", "0"]);
+        run(&c).quiet();
+        is_forgotten(&c);
+    });
+}
+
+/// A user that every Debian has, so that there can be a systemd of its own.
+const DAEMON: u32 = 1;
+
+fn a_user_has_a_scope_of_its_own() {
+    needs(Need::Systemd);
+    needs(Need::Orlop("the unit's name"));
+    let c = bundle_of(DAEMON).args(["sleep"]);
+    systemctl(&c, &["start", "user@1.service"]);
+    chown(c.dir(), Some(DAEMON), Some(DAEMON)).expect("chown");
+    let uid = DAEMON.to_string();
+    let call = || c.prepare(Call::launched(c.dir(), &["--groups", "", "--uid", &uid]).env_clear());
+    let create = call().arg("--systemd-cgroup").arg("create").arg("--pid-file").arg(c.dir().join("pid"));
+    create.arg("--bundle").arg(c.bundle()).arg(c.id()).run().ok();
+    let slice = "/user.slice/user-1.slice/user@1.service/user.slice";
+    assert_eq!(cgroup_of(c.pid()), format!("{slice}/orlop-{}.scope", c.id()));
+    call().arg("start").arg(c.id()).run().quiet();
+    // This process comes from outside of what the user may move things in, and so does what it starts.
+    let report = call().arg("exec").arg(c.id()).args(["/probe", "report"]).run().quiet().report();
+    assert!(report["cgroup"].as_str().is_some_and(|text| text.ends_with("0::/\n")), "{}", report["cgroup"]);
+    call().args(["delete", "--force"]).arg(c.id()).run().quiet();
+    assert!(!cgroup_dir(&format!("{slice}/orlop-{}.scope", c.id())).exists());
+    c.nothing_left();
+}
