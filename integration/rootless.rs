@@ -24,6 +24,7 @@ cases![
     devices_are_the_hosts,
     nothing_of_others_can_be_id_mapped,
     in_a_container_with_a_user_namespace,
+    in_the_user_namespace_of_another_container,
 ];
 
 /// Nobody's on any machine that we know of; `/etc/passwd` of [`View::Granted`] has it.
@@ -214,6 +215,20 @@ fn in_a_container_with_a_user_namespace() {
         config["linux"].as_object_mut().expect("an object").remove("cgroupsPath");
         config["linux"].as_object_mut().expect("an object").remove("resources");
     });
+    assert_eq!(run_in_another(&inner), "from the inner one\n");
+}
+
+/// As an engine that is a user's root runs them: no namespace of its own, and rules for devices that nobody there may make.
+fn in_the_user_namespace_of_another_container() {
+    needs(Need::Orlop("others are not static"));
+    let inner = Container::new().args(["try-open-read", "/dev/null"]).edit(|config| {
+        config["linux"].as_object_mut().expect("an object").remove("cgroupsPath");
+    });
+    assert_eq!(run_in_another(&inner), "ok\n");
+}
+
+/// What it prints when a container with a user namespace runs it.
+fn run_in_another(inner: &Container) -> String {
     inner.write_config();
     let bundle = inner.bundle();
     let outer = Container::new().user_namespace(100_000, 65_536);
@@ -242,5 +257,5 @@ fn in_a_container_with_a_user_namespace() {
         .bind(Lane::get().runtime(), "/run/runtime", ["ro"])
         .bind(&bundle, "/run/bundle", ["idmap"]);
     let args = json!(["/run/runtime", "--root", "/run/state", "run", "--bundle", "/run/bundle", "inner"]);
-    assert_eq!(outer.set("/process/args", args).run().ok().stdout, "from the inner one\n");
+    outer.set("/process/args", args).run().ok().stdout
 }

@@ -22,6 +22,7 @@ cases![
     without_a_path_it_is_named_after_the_id,
     the_container_is_in_its_scope,
     annotations_become_properties,
+    limits_are_properties_and_outlive_a_reload,
     one_question_and_no_thread,
     delete_ends_the_scope_and_needs_no_flag,
     a_run_leaves_no_unit,
@@ -251,6 +252,54 @@ fn annotations_become_properties() {
     assert!(property(&c, &unit_of(&c), "After").split(' ').any(|unit| unit == "sysinit.target"));
 }
 
+fn limits_are_properties_and_outlive_a_reload() {
+    for controller in ["memory", "cpu", "cpuset", "pids", "io"] {
+        needs(Need::Controller(controller));
+    }
+    let c = scoped().args(["sleep"]).edit(|config| {
+        config["linux"]["resources"] = serde_json::json!({
+            "memory": {"limit": 67_108_864, "swap": 100_663_296, "reservation": 33_554_432},
+            "cpu": {"shares": 512, "quota": 12_345, "period": 50_000, "cpus": "0"},
+            "pids": {"limit": 77},
+            "blockIO": {"weight": 100},
+            "unified": {"memory.high": "50331648"},
+        });
+    });
+    create(&c).ok();
+    let files = [
+        ("memory.max", "67108864"),
+        ("memory.swap.max", "33554432"),
+        ("memory.low", "33554432"),
+        ("memory.high", "50331648"),
+        ("cpu.max", "12345 50000"),
+        ("cpuset.cpus", "0"),
+        ("pids.max", "77"),
+    ];
+    let read_back = || {
+        for (file, value) in files {
+            let dir = cgroup_dir(&format!("/system.slice/{}", unit_of(&c)));
+            let text = fs::read_to_string(dir.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+            assert_eq!(text.trim(), value, "{file}");
+        }
+    };
+    read_back();
+    for (name, value) in [
+        ("MemoryMax", "67108864"),
+        ("MemorySwapMax", "33554432"),
+        ("MemoryLow", "33554432"),
+        ("MemoryHigh", "50331648"),
+        ("CPUWeight", "59"),
+        ("CPUQuotaPerSecUSec", "250ms"),
+        ("AllowedCPUs", "0"),
+        ("TasksMax", "77"),
+        ("IOWeight", "910"),
+    ] {
+        assert_eq!(property(&c, &unit_of(&c), name), value, "{name}");
+    }
+    systemctl(&c, &["daemon-reload"]);
+    read_back();
+}
+
 fn delete_ends_the_scope_and_needs_no_flag() {
     let c = up(scoped().args(["sleep"]));
     c.kill("KILL").ok();
@@ -372,11 +421,30 @@ fn twenty_at_once() {
 /// A user that every Debian has, so that there can be a systemd of its own.
 const DAEMON: u32 = 1;
 
+/// That user's systemd, until it is dropped.
+struct Session<'a>(&'a Container);
+
+impl<'a> Session<'a> {
+    const UNITS: [&'static str; 2] = ["user@1.service", "user-runtime-dir@1.service"];
+
+    fn start(c: &'a Container) -> Self {
+        systemctl(c, &["start", Self::UNITS[0]]);
+        Self(c)
+    }
+}
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        let [manager, directory] = Self::UNITS;
+        let _output = Call::new(self.0.dir(), "systemctl").args(["stop", manager, directory]).run();
+    }
+}
+
 fn a_user_has_a_scope_of_its_own() {
     needs(Need::Systemd);
     needs(Need::Orlop("the unit's name"));
     let c = bundle_of(DAEMON).args(["sleep"]);
-    systemctl(&c, &["start", "user@1.service"]);
+    let _session = Session::start(&c);
     chown(c.dir(), Some(DAEMON), Some(DAEMON)).expect("chown");
     let uid = DAEMON.to_string();
     let call = || c.prepare(Call::launched(c.dir(), &["--groups", "", "--uid", &uid]).env_clear());

@@ -37,6 +37,12 @@ impl Host {
         host
     }
 
+    /// The same for root of a user namespace.
+    #[cfg(test)]
+    pub(crate) fn in_a_user_namespace(own: &str) -> Self {
+        Self { in_user_namespace: OnceCell::from(true), ..Self::with_cgroups("/sys/fs/cgroup", own) }
+    }
+
     /// Where cgroup2 is mounted: `/sys/fs/cgroup`, or `/sys/fs/cgroup/unified` on a hybrid host.
     ///
     /// # Errors

@@ -224,7 +224,8 @@ fn devices(plan: &Plan) -> Result<Vec<OwnedFd>> {
     nodes.iter().map(|device| device_source(device).field(&device.field)).collect()
 }
 
-fn device_source(device: &Device) -> Result<OwnedFd> {
+/// The host's device of that path, to be bound.
+pub fn device_source(device: &Device) -> Result<OwnedFd> {
     copy(&device.path, false).hint("in a user namespace devices are bound from the host, which has to have them")
 }
 

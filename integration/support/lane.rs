@@ -64,7 +64,8 @@ impl Lane {
         if root {
             rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
             unshare_mounts()?;
-            mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+            // What the machine mounts later is to be seen here (a user's runtime directory, by systemd), but not the other way round.
+            mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)?;
             if !is_cgroup2(CGROUP) {
                 replace_cgroup_mounts()?;
             }

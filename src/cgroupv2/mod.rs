@@ -21,6 +21,7 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 
 use crate::error::{Annotate, Context, Error, Result};
+use crate::host::in_user_namespace;
 use crate::plan::CgroupPlan;
 use crate::plan::systemd::Scope;
 use crate::sys;
@@ -110,7 +111,14 @@ impl NewCgroup {
         let Some(rules) = plan.devices.as_ref().filter(|rules| !devices::allows_everything(rules)) else {
             return Ok(());
         };
-        self.cgroup.restrict_devices(rules).field("linux.resources.devices")
+        match self.cgroup.restrict_devices(rules) {
+            // Nor can any node be made there: what is reachable is what is bound.
+            Err(error) if error.errno() == Some(Errno::PERM) && in_user_namespace() => {
+                tracing::debug!("no device rules: {error}");
+                Ok(())
+            }
+            restricted => restricted.field("linux.resources.devices"),
+        }
     }
 
     /// Whether it did not exist before.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures_core::Stream;
 use rustix::io::Errno;
-use rustix::process::Pid;
+use rustix::process::{Pid, geteuid};
 use serde::{Deserialize, Serialize};
 use zbus::connection::Builder;
 use zbus::message::{Flags, Type};
@@ -45,6 +45,8 @@ pub struct Unit {
     pub name: String,
     /// The address of the bus at which the systemd is to be found that made it.
     pub bus: String,
+    /// Whether that is a user's own systemd.
+    pub user: bool,
 }
 
 impl Unit {
@@ -53,7 +55,7 @@ impl Unit {
     /// # Errors
     /// Names the unit, and `--systemd-cgroup` where there is no systemd to talk to.
     pub fn start(scope: &Scope, pid: Pid) -> Result<Self> {
-        let unit = Self { name: scope.unit.clone(), bus: bus_address(scope.user)? };
+        let unit = Self { name: scope.unit.clone(), bus: bus_address(scope.user)?, user: scope.user };
         let properties = Properties::new(scope, pid);
         unit.talk(async |bus| bus.start(&unit.name, properties).await)
             .doing(|| format!("start {}", unit.name))
@@ -84,11 +86,11 @@ impl Unit {
         zbus::block_on(async {
             let runtime = zruntime::SharedRuntime::current().call("epoll_create1")?;
             let whole = async {
-                let bus = Bus::connect(&self.bus).await?;
+                let bus = Bus::connect(&self.bus, self.user).await?;
                 let outcome = conversation(&bus).await;
                 // Here, and not when it is dropped, so that nothing of it is left to a later moment.
-                bus.0.close().await.map_err(Refusal::from)?;
-                outcome.map_err(Error::from)
+                let closed = bus.0.close().await.map_err(Refusal::from);
+                outcome.and_then(|value| closed.map(|()| value)).map_err(Error::from)
             };
             runtime.timeout(DEADLINE, whole).await.unwrap_or_else(|_late| {
                 Err(Error::new(format!("no answer from systemd within {} seconds", DEADLINE.as_secs()))
@@ -199,10 +201,11 @@ fn as_variant(value: &Value) -> Variant<'_> {
 struct Bus(Connection);
 
 impl Bus {
-    async fn connect(address: &str) -> Result<Self> {
+    async fn connect(address: &str, of_a_user: bool) -> Result<Self> {
         // A list of addresses has the best one first.
         let first = address.split(';').next().unwrap_or(address);
-        let user = outer_uid()?;
+        // A user's bus is outside of the user namespace that this may run in, the machine's is in the same one.
+        let user = if of_a_user { outer_uid()? } else { geteuid().as_raw() };
         let connection = Builder::address(first).user_id(user).build().await;
         let connection = connection.map_err(|error| {
             let errno = match &error {

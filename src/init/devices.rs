@@ -12,8 +12,10 @@ use rustix::process::umask;
 
 use super::mounts::put;
 use crate::error::{Annotate, Context, Error, Result};
+use crate::host::in_user_namespace;
 use crate::inside::{Inside, Make, exists};
 use crate::plan::{Device, DeviceKind, Devices, Plan};
+use crate::sources::device_source;
 
 /// Links that every container has (config-linux.md, /dev symbolic links).
 const LINKS: [(&str, &str); 4] = [
@@ -31,17 +33,29 @@ pub(super) fn make(plan: &Plan, root: &Inside, sources: Vec<OwnedFd>) -> Result<
     let mask = umask(Mode::empty());
     if sources.is_empty() {
         for device in &devices.nodes {
-            make_node(device, root, dev.as_fd())
-                .doing(|| format!("make {}", device.path.display()))
-                .field(&device.field)?;
+            make_node_or_bind(device, root, dev.as_fd()).field(&device.field)?;
         }
     }
     for (device, source) in devices.nodes.iter().zip(sources) {
-        let target = root.find_or_make(&device.path, Make::File).field(&device.field)?;
-        put(source.as_fd(), target.as_fd()).doing(|| format!("bind {}", device.path.display())).field(&device.field)?;
+        bind(device, root, &source).field(&device.field)?;
     }
     umask(mask);
     make_links(devices, dev.as_fd()).doing(|| "make the links in /dev")
+}
+
+/// Root of a user namespace that this container shares can make no node; that is known by trying.
+fn make_node_or_bind(device: &Device, root: &Inside, dev: BorrowedFd<'_>) -> Result<()> {
+    match make_node(device, root, dev) {
+        Err(error) if error.errno() == Some(Errno::PERM) && in_user_namespace() => {
+            bind(device, root, &device_source(device)?)
+        }
+        made => made.doing(|| format!("make {}", device.path.display())),
+    }
+}
+
+fn bind(device: &Device, root: &Inside, source: &OwnedFd) -> Result<()> {
+    let target = root.find_or_make(&device.path, Make::File)?;
+    put(source.as_fd(), target.as_fd()).doing(|| format!("bind {}", device.path.display()))
 }
 
 fn make_node(device: &Device, root: &Inside, dev: BorrowedFd<'_>) -> Result<()> {

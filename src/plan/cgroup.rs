@@ -7,7 +7,6 @@ use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType, Spec};
 use super::namespaces::{IdMaps, Kind, Namespaces};
 use super::systemd::Scope;
 use super::{Request, Resources};
->>>>>>> bacb6a5 (Let systemd make the container's cgroup)
 use crate::cgroupv2::devices::{Access, Kind as DeviceClass, Rule};
 use crate::error::{Error, Result};
 use crate::host::Host;
@@ -41,7 +40,15 @@ impl CgroupPlan {
         let root = host.cgroup_root()?.into();
         if request.systemd_cgroup {
             let scope = Scope::new(spec, request, host, &resources, devices.as_deref())?;
-            return Ok(Self { root, path: scope.path(), scope: Some(scope), optional: false, resources, owner, devices });
+            return Ok(Self {
+                root,
+                path: scope.path(),
+                scope: Some(scope),
+                optional: false,
+                resources,
+                owner,
+                devices,
+            });
         }
         let asked = linux.and_then(|linux| linux.cgroups_path().as_ref()).filter(|path| !path.as_os_str().is_empty());
         let path = match asked {

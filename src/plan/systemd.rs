@@ -60,7 +60,7 @@ impl Scope {
     ) -> Result<Self> {
         let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref());
         let path = path.map(|path| path.display().to_string()).filter(|path| !path.is_empty());
-        let user = host.is_rootless();
+        let user = is_of_a_user(host)?;
         let (unit, slice) = names(path.as_deref(), &request.id, user).field("linux.cgroupsPath")?;
         let mut properties = own_properties(&request.id, &slice);
         for (name, text) in spec.annotations().iter().flatten() {
@@ -69,7 +69,9 @@ impl Scope {
                 set(&mut properties, property);
             }
         }
-        for property in rules.map(device_properties).unwrap_or_default().into_iter().chain(resources::properties(limits)?) {
+        for property in
+            rules.map(device_properties).unwrap_or_default().into_iter().chain(resources::properties(limits)?)
+        {
             set(&mut properties, property);
         }
         Ok(Self { unit, slice, user, properties })
@@ -80,6 +82,17 @@ impl Scope {
         // Cannot fail: the slice was expanded when the scope was planned.
         slice_path(&self.slice).unwrap_or_default().join(&self.unit)
     }
+}
+
+/// Whether it is the user's own systemd that makes the scope. Root of a user namespace may be a user who is root in there alone,
+/// or root of a machine in a container, which has a systemd of its own: below a user's slice it is the former.
+fn is_of_a_user(host: &Host) -> Result<bool> {
+    if !host.is_rootless() || !host.is_root() {
+        return Ok(!host.is_root());
+    }
+    let own = host.own_cgroup()?.to_string_lossy().into_owned();
+    let slices = own.split('/').filter_map(|part| part.strip_prefix("user-")?.strip_suffix(".slice"));
+    Ok(slices.into_iter().any(|uid| uid.parse().is_ok_and(|uid: u32| uid != 0)))
 }
 
 /// A later word on the same property replaces an earlier one.
@@ -270,6 +283,20 @@ mod tests {
     fn a_user_has_a_slice_of_its_own() {
         let (unit, slice) = names(None, "box", true).unwrap();
         assert_eq!((unit.as_str(), slice.as_str()), ("orlop-box.scope", "user.slice"));
+    }
+
+    #[test]
+    fn root_in_a_user_namespace_is_a_user_or_the_root_of_a_container() {
+        for (own, user) in [
+            ("/user.slice/user-1000.slice/user@1000.service/app.slice/x.scope", true),
+            ("/user.slice/user-1000.slice/session-2.scope", true),
+            ("/user.slice/user-0.slice/session-2.scope", false),
+            ("/system.slice/docker.service", false),
+            ("/", false),
+        ] {
+            assert_eq!(is_of_a_user(&Host::in_a_user_namespace(own)), Ok(user), "{own}");
+        }
+        assert_eq!(is_of_a_user(&Host::with_cgroups("/sys/fs/cgroup", "/user.slice/user-1000.slice")), Ok(false));
     }
 
     #[test]

@@ -30,8 +30,9 @@ pub fn properties(limits: &Resources) -> Result<Vec<Property>> {
     let mut found = BTreeMap::new();
     for Write { file, value, field, otherwise } in limits.writes() {
         let mut add = |file: &str, value: &str| {
-            let properties = one(file, value.trim()).field(&field)?;
-            properties.into_iter().for_each(|(name, value)| insert(&mut found, name, value));
+            for (name, value) in one(file, value.trim()).field(&field)? {
+                insert(&mut found, name, value);
+            }
             Ok::<_, Error>(())
         };
         add(&file, &value)?;
@@ -196,6 +197,32 @@ mod tests {
     }
 
     #[test]
+    fn what_the_config_says_otherwise_than_in_files_has_its_properties_too() {
+        let asked = serde_json::json!({
+            "memory": {"limit": 1_048_576, "swap": 2_097_152},
+            "cpu": {"shares": 1024, "quota": 20_000, "cpus": "0"},
+            "pids": {"limit": 9},
+            "blockIO": {"weight": 500, "weightDevice": [
+                {"major": 8, "minor": 0, "weight": 10},
+                {"major": 8, "minor": 16, "weight": 1000},
+            ]},
+            "unified": {"memory.max": "524288"},
+        });
+        let limits = Resources::convert(&serde_json::from_value(asked).unwrap()).unwrap();
+        let all: BTreeMap<_, _> = properties(&limits).unwrap().into_iter().map(|p| (p.name, p.value)).collect();
+        // `unified` has the last word.
+        assert_eq!(all["MemoryMax"], Value::U64(524_288));
+        assert_eq!(all["MemorySwapMax"], Value::U64(1_048_576));
+        assert_eq!(all["CPUWeight"], Value::U64(100));
+        assert_eq!(all["CPUQuotaPerSecUSec"], Value::U64(200_000));
+        assert_eq!(all["AllowedCPUs"], Value::Bytes(vec![1]));
+        assert_eq!(all["TasksMax"], Value::U64(9));
+        assert_eq!(all["IOWeight"], Value::U64(4950));
+        let devices = vec![("/dev/block/8:0".into(), 1), ("/dev/block/8:16".into(), 10_000)];
+        assert_eq!(all["IODeviceWeight"], Value::Weights(devices));
+    }
+
+    #[test]
     fn weights_of_devices_name_the_device() {
         let weights = Value::Weights(vec![("/dev/block/8:16".into(), 200)]);
         let expected = vec![("IODeviceWeight".to_owned(), weights), ("IOWeight".to_owned(), Value::U64(100))];
@@ -229,7 +256,6 @@ mod tests {
         for (file, value) in [
             ("cpu.weight", "much"),
             ("cpu.max", "1 x"),
-            ("cpu.max", ""),
             ("cpuset.cpus", "3-1"),
             ("cpuset.cpus", "9999"),
             ("io.weight", "8:0 x"),
