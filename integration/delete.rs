@@ -1,11 +1,12 @@
 //! `delete`, with and without force, after whatever came before.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::support::case::cases;
 use crate::support::config::drop_namespaces;
-use crate::support::{Container, Need, needs};
+use crate::support::{Container, Need, needs, until};
 
 cases![
     a_running_container_is_not_deleted,
@@ -24,6 +25,7 @@ cases![
     options_may_follow_the_id,
     it_does_not_wait_longer_than_it_must,
     processes_that_ignore_signals_end,
+    two_hundred_processes_in_fifty_cgroups_end,
     the_bundle_stays_as_it_was,
 ];
 
@@ -161,6 +163,27 @@ fn processes_that_ignore_signals_end() {
     needs(Need::Not("runc", "older releases leave the cgroup behind"));
     let c = Container::new().edit(|config| drop_namespaces(config, &["pid"]));
     let c = c.args(["sequence", "spawn", "5", "--", "ignore-term"]).up();
+    c.delete_by_force().quiet();
+    c.nothing_left();
+}
+
+fn two_hundred_processes_in_fifty_cgroups_end() {
+    needs(Need::Root);
+    needs(Need::Not("runc", "older releases leave the cgroup behind"));
+    let c = Container::new().edit(|config| drop_namespaces(config, &["pid"]));
+    let c = c.args(["sequence", "spawn", "199", "--", "ignore-term"]).up();
+    let own = c.cgroup_dir();
+    let processes = || fs::read_to_string(own.join("cgroup.procs")).expect("read the processes");
+    let all = until("200 processes", || Some(processes()).filter(|text| text.lines().count() == 200));
+    for (i, pids) in all.lines().collect::<Vec<_>>().chunks(4).enumerate() {
+        // Ten trees of five levels.
+        let below: PathBuf = (0..=i % 5).map(|level| format!("tree{}-{level}", i / 5)).collect();
+        fs::create_dir_all(own.join(&below)).expect("make a cgroup");
+        for pid in pids {
+            fs::write(own.join(&below).join("cgroup.procs"), pid).expect("move a process");
+        }
+    }
+    assert_eq!(processes(), "");
     c.delete_by_force().quiet();
     c.nothing_left();
 }

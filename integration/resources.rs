@@ -30,6 +30,7 @@ cases![
     unified_has_the_last_word,
     unified_names_that_lead_elsewhere_are_refused,
     a_missing_controller_names_the_field,
+    to_be_unlimited_needs_no_controller,
     a_value_that_the_kernel_refuses_names_the_field,
     values_that_cannot_be_meant_are_refused,
     controllers_reach_every_cgroup_on_the_way,
@@ -267,6 +268,18 @@ fn a_missing_controller_names_the_field() {
     let c = Container::new().set(&format!("/linux/resources/{resource}"), value.clone());
     c.run().fails([format!("linux.resources.{field}: the {controller} controller doesn't reach").as_str()]);
     c.nothing_left();
+}
+
+fn to_be_unlimited_needs_no_controller() {
+    needs(Need::Root);
+    needs(Need::Not("runc", "it fails without the controllers"));
+    needs(Need::Not("crun", "it fails without the controllers"));
+    let unlimited = json!({
+        "memory": {"limit": -1, "swap": -1, "reservation": -1},
+        "cpu": {"quota": -1, "period": 100_000},
+        "pids": {"limit": -1},
+    });
+    Container::new().set("/linux/resources", unlimited).run().ok();
 }
 
 fn a_value_that_the_kernel_refuses_names_the_field() {

@@ -10,6 +10,7 @@ use crate::support::{Container, Need, Running, leftovers, needs, until};
 cases![
     a_hundred_runs_one_by_one,
     a_hundred_runs_sixteen_at_a_time,
+    five_hundred_creations_and_deletions_sixteen_at_a_time,
     two_creates_of_one_id,
     a_kill_while_it_starts,
     a_forced_delete_while_it_is_created,
@@ -37,6 +38,15 @@ fn a_hundred_runs_one_by_one() {
 
 fn a_hundred_runs_sixteen_at_a_time() {
     in_parallel(16, 100, |_| run_once());
+}
+
+fn five_hundred_creations_and_deletions_sixteen_at_a_time() {
+    in_parallel(16, 500, |_| {
+        let c = Container::new().args(["sleep"]);
+        c.create().ok();
+        c.delete().quiet();
+        c.nothing_left();
+    });
 }
 
 fn two_creates_of_one_id() {

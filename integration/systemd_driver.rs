@@ -9,6 +9,7 @@ use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 
 use crate::rootless::bundle_of;
 use crate::support::case::{cases, in_parallel};
+use crate::support::wait::rounds;
 use crate::support::{Call, Container, Exit, Lane, Need, Output, needs, until};
 
 cases![
@@ -35,7 +36,7 @@ cases![
     cgroups_of_the_containers_own_go_with_it,
     device_rules_outlive_a_reload,
     a_user_namespace_changes_nothing,
-    twenty_at_once,
+    many_creations_and_deletions_sixteen_at_a_time,
     a_user_has_a_scope_of_its_own,
 ];
 
@@ -409,13 +410,18 @@ fn a_user_namespace_changes_nothing() {
     is_forgotten(&c);
 }
 
-fn twenty_at_once() {
+fn many_creations_and_deletions_sixteen_at_a_time() {
     needs(Need::Systemd);
-    in_parallel(20, 20, |_| {
-        let c = scoped().args(["exit", "0"]);
-        run(&c).quiet();
+    let failed =
+        || Call::new(Lane::get().dir(), "systemctl").args(["list-units", "--failed", "--plain", "--no-legend"]);
+    let failed_before = failed().run().ok().stdout;
+    in_parallel(16, rounds(64), |_| {
+        let c = scoped().args(["sleep"]);
+        create(&c).ok();
+        c.delete().quiet();
         is_forgotten(&c);
     });
+    assert_eq!(failed().run().ok().stdout, failed_before);
 }
 
 /// A user that every Debian has, so that there can be a systemd of its own.

@@ -109,7 +109,7 @@ fn this_build() -> Features {
         linux: Linux {
             namespaces: ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
             capabilities: capabilities(),
-            cgroup: Cgroup { v1: false, v2: true, systemd: true, systemd_user: true, rdma: false },
+            cgroup: Cgroup { v1: false, v2: true, systemd: true, systemd_user: true, rdma: true },
             seccomp: Seccomp {
                 enabled: true,
                 actions: seccomp::actions(),
@@ -181,12 +181,10 @@ mod tests {
     fn claims_only_what_works() {
         let features = document();
         let linux = &features["linux"];
-        for present in ["v2", "systemd", "systemdUser"] {
+        for present in ["v2", "systemd", "systemdUser", "rdma"] {
             assert_eq!(linux["cgroup"][present], true, "{present}");
         }
-        for absent in ["v1", "rdma"] {
-            assert_eq!(linux["cgroup"][absent], false, "{absent}");
-        }
+        assert_eq!(linux["cgroup"]["v1"], false);
         for absent in ["apparmor", "selinux", "intelRdt"] {
             assert_eq!(linux[absent]["enabled"], false, "{absent}");
         }

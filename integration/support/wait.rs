@@ -14,6 +14,11 @@ pub(crate) fn deadline() -> Duration {
     Duration::from_secs(20) * *PATIENCE
 }
 
+/// How often a case repeats what it looks at, where `ORLOP_TEST_ROUNDS` doesn't say.
+pub(crate) fn rounds(usual: usize) -> usize {
+    std::env::var("ORLOP_TEST_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(usual)
+}
+
 /// Asks again and again until there is an answer; panics with `what` at the deadline.
 pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + deadline();

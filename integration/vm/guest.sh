@@ -5,7 +5,7 @@ echo "lane: start Linux $(uname -r), systemd $(systemctl --version | sed -n '1s/
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
 # /tmp is in memory here, and some cases want a disk.
 export TMPDIR=/var/tmp
-export ORLOP_TEST_RUNTIME=/lane/orlop ORLOP_TEST_PATIENCE=$patience
+export ORLOP_TEST_RUNTIME=/lane/orlop ORLOP_TEST_PATIENCE=$patience ORLOP_TEST_ROUNDS=$rounds
 if [ -e /lane/shell ]; then
     setsid -c sh -i < /dev/ttyS1 > /dev/ttyS1 2>&1
     exit

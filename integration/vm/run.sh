@@ -40,7 +40,7 @@ cp "$built/examples/probe" "$work/lane/examples/probe"
 cp "$built/orlop" "$work/lane/orlop"
 for word in "$@"; do printf '%s\n' "$word"; done > "$work/lane/words"
 cp "$here/guest.sh" "$work/lane/start"
-printf 'limit=%s\npatience=%s\n' "$((limit - 60))" "$patience" > "$work/lane/settings"
+printf 'limit=%s\npatience=%s\nrounds=%s\n' "$((limit - 60))" "$patience" "${ORLOP_TEST_ROUNDS-}" > "$work/lane/settings"
 [ -z "$shell" ] || touch "$work/lane/shell"
 [ -z "$only" ] || cp "$only" "$work/lane/only"
 size=$(($(du -sm "$work/lane" | cut -f 1) * 5 / 4 + 16))

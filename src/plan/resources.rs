@@ -40,6 +40,13 @@ pub enum Limit {
     At(u64),
 }
 
+impl Limit {
+    /// Where there is no controller nothing is limited, which is what was asked for, too.
+    fn otherwise(self) -> Otherwise {
+        if self == Self::Max { Otherwise::Skip } else { Otherwise::Fail }
+    }
+}
+
 impl std::fmt::Display for Limit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -197,16 +204,14 @@ impl Resources {
     /// What is to be written, in order. `unified` comes last and so has the last word.
     pub fn writes(&self) -> Vec<Write> {
         let mut writes = Writes(Vec::new());
-        if let Some(limit) = self.pids {
-            writes.add("pids.max", &limit, "linux.resources.pids.limit");
-        }
+        writes.add_limit("pids.max", self.pids, "linux.resources.pids.limit");
         self.memory.write(&mut writes);
         self.io.write(&mut writes);
         self.cpu.write(&mut writes);
         writes.add_all("cpuset.cpus", self.cpuset.cpus.as_ref(), "linux.resources.cpu.cpus");
         writes.add_all("cpuset.mems", self.cpuset.mems.as_ref(), "linux.resources.cpu.mems");
         for HugePages { size, limit, field } in &self.huge_pages {
-            writes.add(&format!("hugetlb.{size}.max"), limit, field);
+            writes.add_limit(&format!("hugetlb.{size}.max"), Some(*limit), field);
             writes.add(&format!("hugetlb.{size}.rsvd.max"), limit, field);
             // Since Linux 5.7.
             writes.last().otherwise = Otherwise::Skip;
@@ -241,6 +246,13 @@ impl Writes {
         }
     }
 
+    fn add_limit(&mut self, file: &str, limit: Option<Limit>, field: &str) {
+        if let Some(limit) = limit {
+            self.add(file, &limit, field);
+            self.last().otherwise = limit.otherwise();
+        }
+    }
+
     /// The one that was just added.
     fn last(&mut self) -> &mut Write {
         let last = self.0.len() - 1;
@@ -257,8 +269,8 @@ impl Memory {
                 writes.last().otherwise = Otherwise::Skip;
             }
         }
-        writes.add_all("memory.max", self.max, "linux.resources.memory.limit");
-        writes.add_all("memory.low", self.low, "linux.resources.memory.reservation");
+        writes.add_limit("memory.max", self.max, "linux.resources.memory.limit");
+        writes.add_limit("memory.low", self.low, "linux.resources.memory.reservation");
     }
 }
 
@@ -274,7 +286,10 @@ impl Cpu {
             format!("{quota} {period}")
         });
         let field = if self.quota.is_some() { "linux.resources.cpu.quota" } else { "linux.resources.cpu.period" };
-        writes.add_all("cpu.max", max, field);
+        writes.add_all("cpu.max", max.as_ref(), field);
+        if max.is_some() {
+            writes.last().otherwise = self.quota.unwrap_or(Limit::Max).otherwise();
+        }
         writes.add_all("cpu.max.burst", self.burst, "linux.resources.cpu.burst");
     }
 }
