@@ -25,6 +25,7 @@ cases![
     nothing_of_others_can_be_id_mapped,
     in_a_container_with_a_user_namespace,
     in_the_user_namespace_of_another_container,
+    namespaces_that_there_is_no_way_back_from,
 ];
 
 /// Nobody's on any machine that we know of; `/etc/passwd` of [`View::Granted`] has it.
@@ -225,6 +226,62 @@ fn in_the_user_namespace_of_another_container() {
         config["linux"].as_object_mut().expect("an object").remove("cgroupsPath");
     });
     assert_eq!(run_in_another(&inner), "ok\n");
+}
+
+/// As Podman of a user runs them: in a user namespace, but still in the machine's other namespaces, to which somebody without rights
+/// there can't come back. With a new user namespace and without; not the pid namespace with a new one,
+/// where nobody could mount /proc.
+fn namespaces_that_there_is_no_way_back_from() {
+    needs(Need::Orlop("others are not static"));
+    needs(Need::Program("nsenter"));
+    let outer = Container::new().user_namespace(100_000, 65_536).args(["sleep"]).up();
+    let pid = outer.pid();
+    for (kinds, with_user) in [
+        (&["network"][..], false),
+        (&["ipc", "uts"], true),
+        (&["pid"], false),
+        (&["network", "ipc", "uts", "pid"], false),
+        (&["network", "ipc", "uts"], true),
+    ] {
+        let c = Container::new().args(["report"]).unset("/linux/cgroupsPath").unset("/linux/resources");
+        let c = c.unset("/linux/maskedPaths").unset("/linux/readonlyPaths");
+        let c = if with_user { c.user_namespace(1000, 1000) } else { c };
+        let path = |kind: &str| format!("/proc/{pid}/ns/{}", if kind == "network" { "net" } else { kind });
+        let c = c.edit(|config| {
+            for namespace in config["linux"]["namespaces"].as_array_mut().expect("an array") {
+                let kind = namespace["type"].as_str().expect("a text").to_owned();
+                if kinds.contains(&kind.as_str()) {
+                    namespace["path"] = json!(path(&kind));
+                }
+            }
+            // These change or show a namespace, for which one has to own it.
+            if with_user {
+                config.as_object_mut().expect("an object").remove("hostname");
+                super::support::config::drop_mount(config, "/sys");
+                super::support::config::drop_mount(config, "/dev/mqueue");
+            }
+        });
+        c.write_config();
+        chown(c.dir(), Some(100_000), Some(100_000)).expect("chown");
+        let root = if with_user { 101_000 } else { 100_000 };
+        chown(c.rootfs(), Some(root), Some(root)).expect("chown");
+        let pid = pid.to_string();
+        let call =
+            Call::new(c.dir(), "nsenter").args(["--target", &pid, "--user", "--setuid", "0", "--setgid", "0", "--"]);
+        // Mounts are theirs in such a place.
+        let call = call
+            .args(["unshare", "--mount"])
+            .arg(Lane::get().runtime())
+            .arg("--root")
+            .arg(c.dir().join("state"))
+            .args(["run", "--bundle"]);
+        let report = call.arg(c.bundle()).arg(c.id()).run().ok().report();
+        for kind in kinds {
+            let seen = if *kind == "network" { "net" } else { kind };
+            let joined = fs::read_link(path(kind)).expect("read a link");
+            assert_eq!(report["namespaces"][seen], joined.display().to_string(), "{kinds:?} {kind}");
+        }
+    }
 }
 
 /// What it prints when a container with a user namespace runs it.

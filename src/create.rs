@@ -134,7 +134,7 @@ fn place(child: &Child, scope: &Scope, plan: &Plan, claim: &Claim) -> Result<New
 /// that went there.
 fn converse(plan: &Plan, child: &mut Child, terminal: TerminalGoes) -> Result<(Option<OwnedFd>, net_devices::Moved)> {
     let mut net_devices = net_devices::Moved::default();
-    if spawn::is_replaced(&plan.namespaces) {
+    if child.is_replaced {
         child.follow_replacement()?;
         child.tell(Step::IdsMapped)?;
     }

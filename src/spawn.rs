@@ -1,8 +1,9 @@
 //! The only place where a container's process is born: enter the namespaces that exist, clone, return.
 //!
 //! The parent joins the namespaces named by path itself, with the privileges that it has, makes one clone3(2) with the
-//! new ones, and goes home. Two kinds can't be joined and left again, and are entered by the child (`init::namespaces`):
-//! a user namespace, because there is no way back from it, and a mount namespace, because it would take the parent's root.
+//! new ones, and goes home. What can't be joined and left again is entered by the child (`init::namespaces`): a user namespace, because
+//! there is no way back from it, a mount namespace, because it would take the parent's root, and those that the parent could
+//! not come back from, because its own belongs to a user namespace further out: that of an engine which a user runs.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -35,6 +36,8 @@ pub struct Child {
     sync: Sync,
     /// Where the listener of its seccomp filter goes.
     handover: Cell<Option<Handover>>,
+    /// Whether another process will take its place, see [`replace`].
+    pub is_replaced: bool,
     released: bool,
 }
 
@@ -47,6 +50,20 @@ pub struct Unjoined {
     pub mount: Option<OwnedFd>,
     /// Namespaces that only the joined user namespace gives the right to join.
     pub others: Vec<(Joined, OwnedFd)>,
+    /// Namespaces that the parent could join, and not leave again.
+    pub one_way: Vec<(Joined, OwnedFd)>,
+}
+
+impl Unjoined {
+    /// Whether the child makes a second process in its place: it is in a pid namespace that it joined or made, which only its children
+    /// are, or it joined namespaces on the parent's behalf before new ones are made.
+    pub fn needs_replacement(&self, namespaces: &Namespaces) -> bool {
+        let joins_pid = self.others.iter().chain(&self.one_way).any(|(joined, _)| joined.kind == Kind::Pid);
+        match self.user {
+            Some(_) => joins_pid || namespaces.is_new(Kind::Pid),
+            None => !self.one_way.is_empty(),
+        }
+    }
 }
 
 /// Gives birth to the container's init, inside its cgroup, and runs `init` in it, which returns an exit status when it failed.
@@ -57,9 +74,13 @@ pub fn container(
 ) -> Result<Child> {
     hide_from_the_container()?;
     let (home, unjoined) = Home::leave(&plan.namespaces)?;
-    let born = birth("the container's init", clone_flags(&plan.namespaces), cgroup, |sync| init(sync, unjoined));
+    let is_replaced = unjoined.needs_replacement(&plan.namespaces);
+    let new = if is_replaced { 0 } else { new_at_birth(&plan.namespaces) };
+    let born = birth("the container's init", CloneFlags::namespaces(new), cgroup, |sync| init(sync, unjoined));
     home.come_back()?;
-    born
+    let mut child = born?;
+    child.is_replaced = is_replaced;
+    Ok(child)
 }
 
 /// Gives birth to a process that is to join a container, inside its cgroup, and runs `attach` in it, which returns an exit
@@ -82,7 +103,8 @@ fn birth(
             exit_now(body(child_end))
         }
         Cloned::Parent(pid, pidfd) => {
-            Ok(Child { pid, role, pidfd, sync: parent_end, handover: Cell::new(None), released: false })
+            let handover = Cell::new(None);
+            Ok(Child { pid, role, pidfd, sync: parent_end, handover, is_replaced: false, released: false })
         }
     }
 }
@@ -98,14 +120,14 @@ pub fn set_undumpable() -> Result<()> {
     prctl::set_dumpable(false).map_err(|errno| Error::call("prctl(PR_SET_DUMPABLE)", Errno::from_raw_os_error(errno)))
 }
 
-/// The cgroup namespace is made by the child, once it sits in its cgroup, and the time namespace too, which nobody may be in while
-/// its clocks are set. New namespaces that shall belong to a joined
-/// user namespace are made by the child too, after it joined.
-fn clone_flags(namespaces: &Namespaces) -> CloneFlags {
+/// The kinds of namespaces that a process is born into. The cgroup namespace is made by the child, once it sits in its cgroup, and the
+/// time namespace too, which nobody may be in while its clocks are set. New namespaces that shall belong to a joined user namespace
+/// are made by the child too, after it joined.
+pub fn new_at_birth(namespaces: &Namespaces) -> u64 {
     if namespaces.joined(Kind::User).is_some() {
-        return CloneFlags::default();
+        return 0;
     }
-    CloneFlags::namespaces(namespaces.new_bits() & !(Kind::Cgroup.bit() | Kind::Time.bit()))
+    namespaces.new_bits() & !(Kind::Cgroup.bit() | Kind::Time.bit())
 }
 
 fn clone_error(errno: Errno) -> Error {
@@ -153,11 +175,6 @@ pub fn replace(sync: &Sync, namespaces: u64) -> Result<()> {
     }
 }
 
-/// Whether the container's init will be the child's replacement, see [`replace`].
-pub fn is_replaced(namespaces: &Namespaces) -> bool {
-    namespaces.joined(Kind::User).is_some() && namespaces.is_new(Kind::Pid)
-}
-
 /// The way back to the namespaces that the parent left.
 struct Home {
     left: Vec<(Kind, File)>,
@@ -192,6 +209,11 @@ impl Home {
     fn join(&mut self, joined: &Joined, file: OwnedFd, namespaces: &Namespaces, unjoined: &mut Unjoined) -> Result<()> {
         let own = format!("/proc/self/ns/{}", joined.kind.proc_name());
         let own = File::open(&own).call("open").doing(|| own)?;
+        // To join where one is changes nothing, but asks for the right to come back.
+        if move_into_link_name_space(own.as_fd(), Some(link_type(joined.kind))) == Err(Errno::PERM) {
+            unjoined.one_way.push((joined.clone(), file));
+            return Ok(());
+        }
         match move_into_link_name_space(file.as_fd(), Some(link_type(joined.kind))) {
             Ok(()) => {
                 self.left.push((joined.kind, own));

@@ -5,7 +5,7 @@
 //! | # | from   | message      | carries            | when |
 //! |---|--------|--------------|--------------------|------|
 //! | 1 | parent | `Placed`     |                    | `--systemd-cgroup`: systemd has moved the child into its cgroup |
-//! | 2 | child  | `Replaced`   | pid, pidfd         | a joined user namespace and a new pid namespace need a second clone |
+//! | 2 | child  | `Replaced`   | pid, pidfd         | a second clone is needed, see `spawn::Unjoined::needs_replacement` |
 //! | 3 | parent | `IdsMapped`  |                    | a new user namespace |
 //! | 4 | child  | `Mounted`    |                    | there are prestart, createRuntime or createContainer hooks, or network devices |
 //! | 5 | parent | `HooksDone`  |                    | as 4 |

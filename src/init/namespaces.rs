@@ -11,7 +11,7 @@ use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType, move_into_link_name
 use super::{clocks, wait};
 use crate::error::{Annotate, Context, Error, Result};
 use crate::inside::{open_in_proc, private_proc};
-use crate::plan::{Kind, Namespaces, Plan, Sysctl};
+use crate::plan::{Joined, Kind, Namespaces, Plan, Sysctl};
 use crate::spawn::{self, Unjoined, join_error, link_type};
 use crate::sync::{Step, Sync};
 
@@ -21,11 +21,18 @@ pub(super) fn enter(plan: &Plan, unjoined: Unjoined, parent: &Sync) -> Result<()
         // First of all: a user's systemd moves only what is still that user's, and a successor is born where its maker is.
         wait(parent, Step::Placed)?;
     }
+    let replaced = unjoined.needs_replacement(&plan.namespaces);
+    join_each(&unjoined.one_way)?;
+    if let Some(user) = unjoined.user {
+        join_user(plan, &user, &unjoined.others)?;
+        if replaced {
+            spawn::replace(parent, plan.namespaces.new_bits() & Kind::Pid.bit())?;
+        }
+    } else if replaced {
+        spawn::replace(parent, spawn::new_at_birth(&plan.namespaces))?;
+    }
     if plan.ids.is_some() {
         wait(parent, Step::IdsMapped)?;
-    }
-    if let Some(user) = unjoined.user {
-        join_user(plan, &user, &unjoined.others, parent)?;
     }
     clocks::enter_new(plan)?;
     // Where the parent could not do it before the clone, see `spawn`.
@@ -52,16 +59,16 @@ pub(super) fn join_all(of: BorrowedFd<'_>, bits: u64) -> Result<()> {
 }
 
 /// Joins the user namespace first: it gives the rights over all that belong to it, and new ones then belong to it too.
-fn join_user(plan: &Plan, user: &OwnedFd, others: &[(crate::plan::Joined, OwnedFd)], parent: &Sync) -> Result<()> {
+fn join_user(plan: &Plan, user: &OwnedFd, others: &[(Joined, OwnedFd)]) -> Result<()> {
     join(&plan.namespaces, Kind::User, user)?;
-    for (joined, file) in others {
-        setns(file, joined.kind).map_err(|errno| join_error(joined, errno).field(&joined.field))?;
-    }
-    unshare(plan.namespaces.new_bits() & !(Kind::Pid.bit() | Kind::Cgroup.bit() | Kind::Time.bit()))?;
-    if spawn::is_replaced(&plan.namespaces) {
-        spawn::replace(parent, Kind::Pid.bit())?;
-    }
-    Ok(())
+    join_each(others)?;
+    unshare(plan.namespaces.new_bits() & !(Kind::Pid.bit() | Kind::Cgroup.bit() | Kind::Time.bit()))
+}
+
+fn join_each(namespaces: &[(Joined, OwnedFd)]) -> Result<()> {
+    namespaces.iter().try_for_each(|(joined, file)| {
+        setns(file, joined.kind).map_err(|errno| join_error(joined, errno).field(&joined.field))
+    })
 }
 
 fn join(namespaces: &Namespaces, kind: Kind, file: &OwnedFd) -> Result<()> {
