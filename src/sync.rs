@@ -6,7 +6,7 @@
 //! |---|--------|--------------|--------------------|------|
 //! | 1 | parent | `Placed`     |                    | `--systemd-cgroup`: systemd has moved the child into its cgroup |
 //! | 2 | child  | `Replaced`   | pid, pidfd         | a second clone is needed, see `spawn::Unjoined::needs_replacement` |
-//! | 3 | parent | `IdsMapped`  |                    | a new user namespace |
+//! | 3 | parent | `IdsMapped`  |                    | as 2: the parent knows it; and once more for a new user namespace |
 //! | 4 | child  | `Mounted`    |                    | there are prestart, createRuntime or createContainer hooks, or network devices |
 //! | 5 | parent | `HooksDone`  |                    | as 4 |
 //! | 6 | child  | `Terminal`   | the pty's main side | a terminal without `--console-socket` |

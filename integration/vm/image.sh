@@ -1,8 +1,9 @@
 #!/bin/sh
 # integration/vm/image.sh
 #
-# Makes what the VM lane boots, once, and prints where it is: a Debian guest with systemd (disk.img, vmlinuz, initrd.img) and a QEMU
-# to run it with (qemu/). Both are made from the same suite of Debian, by mmdebstrap, from the mirror that apt is configured with.
+# Makes what the VM lane boots, once, and prints where it is: a Debian guest with systemd and container engines (disk.img, vmlinuz,
+# initrd.img; guest/ is the same as a directory, for what boots it without a machine) and a QEMU to run it with (qemu/). Both are made
+# from the same suite of Debian, by mmdebstrap, from the mirror that apt is configured with.
 #
 # QEMU 7.2 of Debian 12 corrupts the memory of guests that it emulates; 10.0 of Debian 13 does not. So the lane brings its own.
 #
@@ -72,11 +73,13 @@ for unit in getty@tty1.service serial-getty@ttyS0.service apt-daily.timer apt-da
     fstrim.timer dpkg-db-backup.timer systemd-firstboot.service systemd-tmpfiles-clean.timer; do
     ln -sf /dev/null "$new/guest/etc/systemd/system/$unit"
 done
+# Engines run where cases are about them.
+rm -f "$new/guest/etc/systemd/system/"*.wants/docker.* "$new/guest/etc/systemd/system/"*.wants/containerd.* \
+    "$new/guest/etc/systemd/system/"*.wants/podman*
 echo guest > "$new/guest/etc/hostname"
 mv "$(find "$new/guest/boot" -name 'vmlinuz-*')" "$new/vmlinuz"
 mv "$(find "$new/guest/boot" -name 'initrd.img-*')" "$new/initrd.img"
-mke2fs -q -t ext4 -d "$new/guest" "$new/disk.img" 4G >&2
-rm -rf "$new/guest"
+mke2fs -q -t ext4 -d "$new/guest" "$new/disk.img" 6G >&2
 
 rm -rf "$image"
 mv "$new" "$image"

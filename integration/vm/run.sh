@@ -3,7 +3,9 @@
 #
 # Runs the integration suite in a virtual machine: a real systemd, every cgroup v2 controller, all of root's capabilities. FILTER and
 # further words are the test runner's own. --only runs the cases that FILE names, a line each, and those of the modules that it
-# names (`cgroup::`). --shell gives a root shell there instead (leave it with `poweroff -f`).
+# names (`cgroup::`). --shell gives a root shell there instead (leave it with `poweroff -f`). Another program than the integration suite
+# (conformance/engines/run.sh has one) is named by ORLOP_VM_SUITE, with the runtime that it is to test as ORLOP_VM_RUNTIME: a static
+# program, or guest:/path for one of the guest's own.
 #
 # What is under test travels in on a disk made for this run; the image itself is not changed. The suite writes to the guest's second
 # serial port, systemd and the kernel to the first. Only a log with the suite's last line and the status 0 in it is a pass: a guest
@@ -24,9 +26,12 @@ case ${1-} in
 esac
 
 image=$("$here/image.sh")
-cargo build --quiet --example probe
-cargo build --quiet
-suite=$(cargo test --quiet --test integration --no-run --message-format=json | sed -n 's/.*"executable":"\([^"]*integration-[^"]*\)".*/\1/p')
+suite=${ORLOP_VM_SUITE-}
+if [ -z "$suite" ]; then
+    cargo build --quiet --example probe
+    cargo build --quiet
+    suite=$(cargo test --quiet --test integration --no-run --message-format=json | sed -n 's/.*"executable":"\([^"]*integration-[^"]*\)".*/\1/p')
+fi
 [ -x "$suite" ] || { echo "vm: cargo names no program of the suite" >&2; exit 1; }
 built=$(dirname "$(dirname "$suite")")
 
@@ -35,12 +40,21 @@ trap 'rm -rf "$work"' EXIT
 # A shell that a signal ends would leave the machine running.
 trap 'exit 143' HUP INT TERM
 mkdir -p "$work/lane/deps" "$work/lane/examples"
-cp "$suite" "$work/lane/deps/integration"
-cp "$built/examples/probe" "$work/lane/examples/probe"
-cp "$built/orlop" "$work/lane/orlop"
+runtime=${ORLOP_VM_RUNTIME:-$built/orlop}
+case $runtime in
+guest:*) runtime=${runtime#guest:} ;;
+*) cp "$runtime" "$work/lane/orlop" && runtime=/lane/orlop ;;
+esac
+if [ -n "${ORLOP_VM_SUITE-}" ]; then
+    cp "$suite" "$work/lane/suite"
+else
+    cp "$suite" "$work/lane/deps/integration"
+    cp "$built/examples/probe" "$work/lane/examples/probe"
+fi
 for word in "$@"; do printf '%s\n' "$word"; done > "$work/lane/words"
 cp "$here/guest.sh" "$work/lane/start"
-printf 'limit=%s\npatience=%s\nrounds=%s\n' "$((limit - 60))" "$patience" "${ORLOP_TEST_ROUNDS-}" > "$work/lane/settings"
+printf 'limit=%s\npatience=%s\nrounds=%s\nruntime=%s\nquick=%s\n' "$((limit - 60))" "$patience" "${ORLOP_TEST_ROUNDS-}" "$runtime" \
+    "${ORLOP_ENGINES_QUICK-}" > "$work/lane/settings"
 [ -z "$shell" ] || touch "$work/lane/shell"
 [ -z "$only" ] || cp "$only" "$work/lane/only"
 size=$(($(du -sm "$work/lane" | cut -f 1) * 5 / 4 + 16))

@@ -1,0 +1,38 @@
+//! containerd, through `ctr` and the shim `io.containerd.runc.v2`.
+
+use crate::case::{Case, exits, fails, has, prints};
+
+pub(crate) const CASES: &[Case] = &[
+    prints("run", "ctr run --rm --runc-binary orlop $I $N echo hello", "hello").quick(),
+    exits("exit_code", "ctr run --rm --runc-binary orlop $I $N sh -c 'exit 7'", 7).quick(),
+    fails("missing_program", "ctr run --rm --runc-binary orlop $I $N /missing", 1, "/missing"),
+    prints("detached", "ctr run -d --runc-binary orlop $I $N sleep 60; ctr task ls | grep $N | awk '{print $3}'", "RUNNING").quick(),
+    has("terminal", "script -qec \"ctr run --rm -t --runc-binary orlop $I $N tty\" /dev/null", "/dev/pts/0").quick(),
+    prints("exec", "ctr run -d --runc-binary orlop $I $N sleep 60; ctr task exec --exec-id e1 $N echo inside", "inside").quick(),
+    exits("exec_exit_code", "ctr run -d --runc-binary orlop $I $N sleep 60; ctr task exec --exec-id e1 $N sh -c 'exit 9'", 9),
+    has("exec_terminal", "ctr run -d --runc-binary orlop $I $N sleep 60; script -qec \"ctr task exec -t --exec-id e1 $N tty\" /dev/null", "/dev/pts/"),
+    prints("exec_as", "ctr run -d --runc-binary orlop $I $N sleep 60; ctr task exec --exec-id e1 --user 1000 --cwd /tmp $N sh -c 'id -u; pwd'", "1000\n/tmp"),
+    prints("kill", "ctr run -d --runc-binary orlop $I $N sleep 60; ctr task kill -s KILL $N; sleep 0.5; ctr task ls | grep $N | awk '{print $3}'", "STOPPED"),
+    prints("pause_and_resume", "ctr run -d --runc-binary orlop $I $N sleep 60; ctr task pause $N; ctr task ls | grep $N | awk '{print $3}'; ctr task resume $N; ctr task ls | grep $N | awk '{print $3}'", "PAUSED\nRUNNING").quick(),
+    has("processes", "ctr run -d --runc-binary orlop $I $N sleep 60; ctr task ps $N", "PID"),
+    has("metrics", "ctr run -d --runc-binary orlop $I $N sleep 60; ctr task metrics $N", "pids.current").needs(&["pids"]),
+    prints("environment", "ctr run --rm --runc-binary orlop --env A=b $I $N sh -c 'echo $A'", "b"),
+    prints("working_directory", "ctr run --rm --runc-binary orlop --cwd /tmp $I $N pwd", "/tmp"),
+    prints("user", "ctr run --rm --runc-binary orlop --user 1000 $I $N id -u", "1000"),
+    fails("read_only", "ctr run --rm --runc-binary orlop --read-only $I $N touch /x", 1, "Read-only file system"),
+    prints("mount", "ctr run --rm --runc-binary orlop --mount type=bind,src=/etc,dst=/b,options=rbind:ro $I $N sh -c 'test -f /b/hostname && echo there'", "there"),
+    prints("privileged", "ctr run --rm --runc-binary orlop --privileged $I $N sh -c 'mount -t tmpfs none /tmp && echo mounted'", "mounted"),
+    prints("capabilities", "ctr run --rm --runc-binary orlop --cap-drop CAP_CHOWN $I $N sh -c 'chown 1 /tmp 2> /dev/null || echo refused'", "refused"),
+    prints("seccomp", "ctr run --rm --runc-binary orlop --seccomp $I $N grep Seccomp: /proc/self/status", "Seccomp:\t2").quick(),
+    prints("network_of_the_host", "ctr run --rm --runc-binary orlop --net-host $I $N readlink /proc/self/ns/net | grep -cF \"$(readlink /proc/self/ns/net)\"", "1"),
+    prints("user_namespace", "ctr run --rm --runc-binary orlop --uidmap 0:300000:65536 --gidmap 0:300000:65536 $I $N cat /proc/self/uid_map | awk '{print $1, $2, $3}'", "0 300000 65536"),
+    prints("host_name", "ctr run --rm --runc-binary orlop --hostname deck $I $N hostname", "deck"),
+    has("device", "ctr run --rm --runc-binary orlop --device /dev/fuse $I $N ls -l /dev/fuse", "10, 229"),
+    prints("memory", "ctr run --rm --runc-binary orlop --memory-limit 67108864 $I $N cat /sys/fs/cgroup/memory.max", "67108864").needs(&["memory"]),
+    prints("cpus", "ctr run --rm --runc-binary orlop --cpus 0.5 $I $N cat /sys/fs/cgroup/cpu.max", "50000 100000").needs(&["cpu"]),
+    prints("systemd_cgroup", "ctr run -d --runc-binary orlop --runc-systemd-cgroup --cgroup system.slice:ctr:$N $I $N sleep 60; systemctl is-active ctr-$N.scope; ctr task kill -s KILL $N; sleep 0.5; ctr task rm $N > /dev/null; systemctl is-active ctr-$N.scope || true", "active\ninactive").quick(),
+    has("checkpoint", "ctr run -d --runc-binary orlop $I $N sleep 60; ctr c checkpoint --task $N localhost/$N; ctr i ls -q", "localhost/").needs(&["program criu", "memory"]),
+    prints("twenty_at_once", "for i in $(seq 20); do ctr run --rm --runc-binary orlop $I $N-$i echo $i & done | wc -l; wait", "20"),
+    prints("shim_killed", "ctr run -d --runc-binary orlop $I $N sleep 60; pid=$(ctr task ls | grep $N | awk '{print $2}'); kill -9 $(ps -o ppid= -p $pid); sleep 1.5; kill -0 $pid 2> /dev/null && echo alive || echo gone", "gone"),
+    prints("containerd_restarted", "ctr run -d --runc-binary orlop $I $N sleep 60; systemctl restart containerd; sleep 1; ctr task exec --exec-id e1 $N echo still here", "still here"),
+];

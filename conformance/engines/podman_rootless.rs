@@ -1,0 +1,45 @@
+//! Podman of a user without rights, in a session of systemd's.
+
+use crate::case::{Case, exits, fails, has, prints};
+
+pub(crate) const CASES: &[Case] = &[
+    prints("run", "podman run --rm $I echo hello", "hello").quick(),
+    exits("exit_code", "podman run --rm $I sh -c 'exit 7'", 7),
+    fails("missing_program", "podman run --rm $I /missing", 127, "not found"),
+    prints("root_inside", "podman run --rm $I id -u", "0").quick(),
+    has("granted_ids", "podman run --rm $I cat /proc/self/uid_map", "200000").quick(),
+    prints("another_user", "podman run --rm --user 1000 $I id -u", "1000"),
+    prints("keep_id", "podman run --rm --userns keep-id $I id -u | grep -cx $(id -u)", "1").quick(),
+    has("scope", "podman run --rm --cgroupns host $I cat /proc/self/cgroup", "libpod-").quick(),
+    prints("cgroupfs", "podman --cgroup-manager cgroupfs run --rm $I echo hello", "hello"),
+    has("terminal", "script -qec \"podman run --rm -t $I tty\" /dev/null", "/dev/pts/0"),
+    prints("exec", "podman run -d --name $N $I sleep 60 > /dev/null; podman exec $N echo inside", "inside").quick(),
+    prints("exec_as", "podman run -d --name $N $I sleep 60 > /dev/null; podman exec -u 1000 $N id -u", "1000"),
+    prints(
+        "pause",
+        "podman run -d --name $N $I sleep 60 > /dev/null; podman pause $N > /dev/null; podman inspect -f '{{.State.Status}}' $N; podman unpause $N > /dev/null",
+        "paused",
+    ),
+    prints(
+        "stop",
+        "podman run -d --name $N $I sleep 60 > /dev/null; podman stop -t 1 $N > /dev/null 2>&1; podman inspect -f '{{.State.ExitCode}}' $N",
+        "137",
+    ),
+    prints("bind", "mkdir -p ~/$N; echo bound > ~/$N/f; podman run --rm -v ~/$N:/b $I cat /b/f; rm -r ~/$N", "bound"),
+    prints(
+        "volume",
+        "podman volume create $N > /dev/null; podman run --rm -v $N:/v $I touch /v/x; podman run --rm -v $N:/v $I ls /v",
+        "x",
+    ),
+    has("tmpfs", "podman run --rm --tmpfs /t:size=2m $I df /t", "2048"),
+    prints("network_none", "podman run --rm --network none $I ls /sys/class/net", "lo"),
+    prints(
+        "network_host",
+        "podman run --rm --network host $I readlink /proc/self/ns/net | grep -cF \"$(readlink /proc/self/ns/net)\"",
+        "1",
+    ),
+    prints("seccomp", "podman run --rm $I grep Seccomp: /proc/self/status", "Seccomp:\t2"),
+    prints("preserved_groups", "podman run --rm --group-add keep-groups $I echo hello", "hello"),
+    prints("pids", "podman run --rm --pids-limit 33 $I cat /sys/fs/cgroup/pids.max", "33").needs(&["pids"]),
+    prints("memory", "podman run --rm -m 64m $I cat /sys/fs/cgroup/memory.max", "67108864").needs(&["memory"]),
+];
