@@ -31,6 +31,7 @@ const SAMPLES: &[(&str, &str)] = samples![
     "create-notfound.stderr",
     "delete-nonexist.stderr",
     "delete-running.stderr",
+    "events-stopped.stderr",
     "exec-isdir.stderr",
     "exec-nonexist.stderr",
     "exec-notfound.stderr",
@@ -147,6 +148,7 @@ fn a_life() {
     same(&c, "list-quiet", &["list", "-q"]);
     same(&c, "list-badformat", &["list", "--format", "yaml"]);
     same(&c, "ps-json", &["ps", "--format", "json", id]);
+    same(&c, "events-stats", &["events", "--stats", id]);
     same(&c, "exec-ok", &["exec", id, "/probe", "exit", "0"]);
     same(&c, "exec-exit7", &["exec", id, "/probe", "exit", "7"]);
     same(&c, "pause", &["pause", id]);
@@ -161,6 +163,7 @@ fn a_life() {
     same(&c, "state-stopped", &["state", id]);
     same(&c, "list-json-stopped", &["list", "--format", "json"]);
     same(&c, "ps-stopped", &["ps", "--format", "json", id]);
+    same(&c, "events-stopped", &["events", "--stats", id]);
     same(&c, "exec-stopped", &["exec", id, "/probe", "exit", "0"]);
     same(&c, "kill-stopped", &["kill", id, "TERM"]);
     same(&c, "kill-all-stopped", &["kill", "--all", id, "9"]);

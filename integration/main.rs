@@ -16,6 +16,7 @@ mod devices;
 mod documents;
 mod engines;
 mod errors_log;
+mod events;
 mod exec;
 mod exec_terminal;
 mod features;
@@ -114,6 +115,7 @@ fn cases() -> Vec<Case> {
         exec::cases(),
         exec_terminal::cases(),
         ps::cases(),
+        events::cases(),
         pause::cases(),
         live_mounts::cases(),
         delete::cases(),

@@ -5,6 +5,7 @@
 
 mod argv;
 mod complaint;
+mod duration;
 mod words;
 
 use std::ffi::{OsStr, OsString};
@@ -19,7 +20,7 @@ use self::words::{Creation, Execution, Global, Line, Names, Words};
 use crate::error::{Annotate, Context, Error, Result};
 use crate::plan::ExecRequest;
 use crate::state::OCI_VERSION;
-use crate::{create, exec, features, list, log, run};
+use crate::{create, events, exec, features, list, log, run};
 
 /// The words of a command line in the parser's spelling.
 #[cfg(any(test, fuzzing))]
@@ -53,6 +54,7 @@ pub enum Command {
     Ps { id: String, format: list::Format, options: Vec<OsString> },
     AddMounts { id: String, file: PathBuf },
     RemoveMounts { id: String, file: PathBuf },
+    Events { id: String, manner: events::Manner },
     Pause { id: String },
     Resume { id: String },
     Spec { bundle: PathBuf, rootless: bool },
@@ -149,6 +151,10 @@ fn settle_command(global: &Global, root: &Path, words: Words) -> Result<Command,
             Command::Ps { id, format: table_or_json(format.as_deref())?, options }
         }
         Words::Mounts(names) => mounts(names.exactly("mounts")?)?,
+        Words::Events { interval, stats, names } => {
+            let id = names.one("events")?;
+            Command::Events { id, manner: manner_of_events(interval.as_deref(), stats)? }
+        }
         Words::Pause(names) => Command::Pause { id: names.one("pause")? },
         Words::Resume(names) => Command::Resume { id: names.one("resume")? },
         Words::List { format, quiet, names } => {
@@ -256,6 +262,17 @@ fn create_options_for(
         preserve_fds: creation.preserve_fds,
         systemd_cgroup: global.systemd_cgroup()?,
     })
+}
+
+/// What runc's flags mean: an interval has to be one also where there is nothing to wait for.
+fn manner_of_events(interval: Option<&OsStr>, once: bool) -> Result<events::Manner> {
+    let interval = interval.map_or("5s".into(), OsStr::to_string_lossy);
+    let length = duration::parse(&interval)
+        .ok_or_else(|| Error::new(format!("invalid value {interval:?} for flag -interval: parse error")))?;
+    if length.is_zero() {
+        return Err(Error::new("duration interval must be greater than 0"));
+    }
+    Ok(if once { events::Manner::Once } else { events::Manner::Every(length) })
 }
 
 fn mounts([action, id, file]: [OsString; 3]) -> Result<Command> {

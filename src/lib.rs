@@ -13,6 +13,7 @@ mod console;
 pub mod create;
 pub mod delete;
 pub mod error;
+pub mod events;
 pub mod exec;
 pub mod features;
 #[cfg(any(test, fuzzing))]

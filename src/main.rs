@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use orlop::cli::{self, Command, Invocation, Refusal, Stop};
 use orlop::error::{Annotate, Context, Error, Result};
 use orlop::log::{self, Log};
-use orlop::{create, delete, exec, features, kill, list, mounts, own_binary, pause, ps, run, spec, start, state};
+use orlop::{
+    create, delete, events, exec, features, kill, list, mounts, own_binary, pause, ps, run, spec, start, state,
+};
 
 fn main() -> ExitCode {
     own_binary::protect_early(std::env::args_os());
@@ -44,6 +46,7 @@ fn execute(invocation: &Invocation) -> Result<u8> {
         Command::Ps { id, format, options } => print(&ps::ps(root, id, *format, options)?)?,
         Command::AddMounts { id, file } => own_binary::protect().and_then(|()| mounts::add(root, id, file))?,
         Command::RemoveMounts { id, file } => own_binary::protect().and_then(|()| mounts::remove(root, id, file))?,
+        Command::Events { id, manner } => events::events(root, id, *manner, print)?,
         Command::Pause { id } => pause::pause(root, id)?,
         Command::Resume { id } => pause::resume(root, id)?,
         Command::List { format, quiet } => print(&list::list(root, *format, *quiet, invocation.explicit_root)?)?,

@@ -6,7 +6,9 @@ pub mod devices;
 mod freezer;
 mod limits;
 mod processes;
+mod stats;
 mod systemd;
+mod watch;
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -26,7 +28,9 @@ use crate::plan::CgroupPlan;
 use crate::plan::systemd::Scope;
 use crate::sys;
 
+pub use stats::{Amount, CpuTime, DeviceIo, HugePageUse, MemoryUse, Pids, Pressure, Stall, Statistics};
 pub use systemd::Unit;
+pub use watch::{Happened, Watch};
 
 /// How long processes get to die of SIGKILL. A process that hangs in the kernel longer than this hangs for good.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -256,8 +260,7 @@ impl Cgroup {
 
     /// How many of its processes the kernel killed for want of memory; `None` without the memory controller.
     pub fn oom_kills(&self) -> Option<u64> {
-        let text = self.read("memory.events").ok()?;
-        text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok())
+        oom_kills_in(&self.read("memory.events").ok()?)
     }
 
     /// Makes a user its owner, as far as the kernel says that a cgroup can be delegated: cgroups(7).
@@ -353,6 +356,11 @@ impl AsFd for Cgroup {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.dir.as_fd()
     }
+}
+
+/// What `memory.events` says.
+fn oom_kills_in(text: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok())
 }
 
 fn read_at(dir: BorrowedFd<'_>, name: &str) -> Result<String, Errno> {

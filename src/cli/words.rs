@@ -135,6 +135,21 @@ pub(super) enum Words {
         #[command(flatten)]
         names: Names,
     },
+    /// print what a container uses, as lines of JSON, and when it ran out of memory
+    #[command(
+        override_usage = "orlop events [OPTIONS] <container-id>",
+        after_help = "What it uses at this moment:  orlop events --stats web"
+    )]
+    Events {
+        /// how often to print, such as 500ms or 1m30s [default: 5s]
+        #[arg(long, value_name = "DURATION")]
+        interval: Option<OsString>,
+        /// print once, and end
+        #[arg(long)]
+        stats: bool,
+        #[command(flatten)]
+        names: Names,
+    },
     /// stop all processes of a container where they stand
     #[command(override_usage = "orlop pause <container-id>", after_help = "Until it is resumed:  orlop pause web")]
     Pause(Names),

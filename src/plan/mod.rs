@@ -44,7 +44,7 @@ pub use namespaces::{IdMap, IdMaps, Joined, Kind, Namespaces};
 pub use net_devices::NetDevice;
 pub use personality::Personality;
 pub use process::{Capabilities, ListenFds, Process, Rlimit, Terminal, User};
-pub use resources::{Otherwise, Resources, Write as LimitWrite};
+pub use resources::{Limit, Otherwise, Resources, Write as LimitWrite};
 pub use scheduling::{ExecCpus, IoPriority, Scheduler, Scheduling};
 pub use sysctl::Sysctl;
 pub use time::TimeOffset;
