@@ -5,14 +5,16 @@ pub(crate) struct Case {
     /// Its name, after the engine's.
     pub name: &'static str,
     /// For `sh -eu`. `$N` is a name of the case's own: a container, volume, pod or network that is called so is removed at the end, and
-    /// so are those whose names begin so. `$I` is the image: busybox.
+    /// so are those whose names begin so. `$I` is the image: busybox. `soon 'COMMAND'` waits until the command succeeds.
     pub script: &'static str,
     /// What is to be seen.
     pub expect: Expect,
-    /// Cgroup controllers, and other things that not every machine has.
+    /// Cgroup controllers, and other things that not every machine has: see `Machine::has`.
     pub needs: &'static [&'static str],
     /// Whether it is one of the selection that `make test` runs.
     pub quick: bool,
+    /// Whether nothing else may run meanwhile.
+    pub alone: bool,
 }
 
 /// What is to be seen.
@@ -59,10 +61,16 @@ impl Case {
         self.quick = true;
         self
     }
+
+    /// Has nothing else run meanwhile.
+    pub(crate) const fn alone(mut self) -> Self {
+        self.alone = true;
+        self
+    }
 }
 
 const fn case(name: &'static str, script: &'static str, expect: Expect) -> Case {
-    Case { name, script, expect, needs: &[], quick: false }
+    Case { name, script, expect, needs: &[], quick: false, alone: false }
 }
 
 pub(crate) const fn prints(name: &'static str, script: &'static str, text: &'static str) -> Case {

@@ -93,7 +93,7 @@ pub(crate) const CASES: &[Case] = &[
     prints("exec_privileged", "docker run -d --name $N $I sleep 60 > /dev/null; docker exec --privileged $N grep CapEff /proc/self/status | grep -cxF \"$(grep CapEff /proc/self/status)\"", "1"),
     has("top", "docker run -d --name $N $I sleep 62 > /dev/null; docker top $N", "sleep 62"),
     has("ps", "docker run -d --name $N $I sleep 60 > /dev/null; docker ps", "Up"),
-    has("stats", "docker run -d --name $N $I sleep 60 > /dev/null; docker stats --no-stream $N", "docker-stats"),
+    has("stats", "docker run -d --name $N $I sleep 60 > /dev/null; docker stats --no-stream $N", "stats-in-docker"),
     prints("stats_of_memory", "docker run -d --name $N -m 64m $I sleep 60 > /dev/null; docker stats --no-stream --format '{{.MemUsage}}' $N | sed 's|.*/ ||'", "64MiB").needs(&["memory"]),
     prints("inspect", "docker run -d --name $N $I sleep 60 > /dev/null; docker inspect -f '{{.State.Status}}' $N", "running"),
     prints("stop", "docker run -d --name $N $I sh -c 'trap \"exit 5\" TERM; while :; do sleep 0.1; done' > /dev/null; sleep 0.5; docker stop $N > /dev/null; docker inspect -f '{{.State.ExitCode}}' $N", "5").quick(),

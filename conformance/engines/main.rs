@@ -9,13 +9,17 @@ mod buildah;
 mod case;
 mod compose;
 mod containerd;
+mod cri;
 mod docker;
-mod engine;
+mod in_place_of;
 mod leftovers;
+mod machine;
 mod podman;
 mod podman_rootless;
+mod set_up;
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -23,15 +27,16 @@ use std::time::Duration;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use case::Case;
-use engine::Machine;
+use machine::Machine;
 
 /// How long each case took, for whoever compares runtimes.
 static TIMES: Mutex<Vec<(String, Duration)>> = Mutex::new(Vec::new());
 
-const ENGINES: [(&str, &[Case]); 6] = [
+const ENGINES: [(&str, &[Case]); 7] = [
     ("buildah", buildah::CASES),
     ("compose", compose::CASES),
     ("containerd", containerd::CASES),
+    ("cri", cri::CASES),
     ("docker", docker::CASES),
     ("podman", podman::CASES),
     ("podman_rootless", podman_rootless::CASES),
@@ -39,8 +44,8 @@ const ENGINES: [(&str, &[Case]); 6] = [
 
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().skip(1).collect();
-    if words.first().is_some_and(|word| word == engine::WRAP) {
-        eprintln!("engines: {}", engine::in_place_of(&words[1..]));
+    if words.first().is_some_and(|word| word == in_place_of::WORD) {
+        eprintln!("engines: {}", in_place_of::the_runtime(&words[1..]));
         return ExitCode::from(127);
     }
     let arguments = Arguments::from_args();
@@ -51,27 +56,39 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let quick = std::env::var_os("ORLOP_ENGINES_QUICK").is_some();
-    let chosen = ENGINES.iter().flat_map(|(engine, cases)| cases.iter().map(move |case| (*engine, case)));
-    let trials =
-        chosen.filter(|(_, case)| case.quick || !quick).map(|(engine, case)| trial(machine, engine, case)).collect();
+    let trials = chosen().into_iter().map(|(engine, case)| trial(machine, engine, case)).collect();
     if arguments.list {
         return libtest_mimic::run(&arguments, trials).exit_code();
     }
     let before = leftovers::of_containers();
     let conclusion = libtest_mimic::run(&arguments, trials);
     print_times();
-    println!("the runtime was called {} times: {}", Machine::calls(), machine.version());
-    if conclusion.num_passed > 0 && Machine::calls() == 0 {
+    println!("the runtime was called {} times: {}", in_place_of::calls(), machine.version());
+    let left = leftovers::in_the_end(&before);
+    for one in &left {
+        println!("left behind: {one}");
+    }
+    if conclusion.num_passed > 0 && in_place_of::calls() == 0 {
         println!("engines: none of them called it");
         return ExitCode::from(1);
     }
-    let left: Vec<_> = leftovers::in_the_end(&before).into_iter().collect();
-    if left.is_empty() || conclusion.has_failed() {
-        return conclusion.exit_code();
+    if conclusion.num_passed == 0 {
+        println!("engines: no case passed");
+        return ExitCode::from(1);
     }
-    println!("left behind:\n  {}", left.join("\n  "));
-    ExitCode::from(1)
+    if left.is_empty() { conclusion.exit_code() } else { ExitCode::from(1) }
+}
+
+/// The cases to run: all, the selection of `make test`, or those that the file `ORLOP_TEST_ONLY` names, a line each.
+fn chosen() -> Vec<(&'static str, &'static Case)> {
+    let quick = std::env::var_os("ORLOP_ENGINES_QUICK").is_some();
+    let only = std::env::var_os("ORLOP_TEST_ONLY")
+        .map(|path| fs::read_to_string(path).expect("the file of names can be read"));
+    let only: Option<BTreeSet<&str>> = only.as_deref().map(|text| text.lines().collect());
+    let all = ENGINES.iter().flat_map(|(engine, cases)| cases.iter().map(move |case| (*engine, case)));
+    all.filter(|(_, case)| case.quick || !quick)
+        .filter(|(engine, case)| only.as_ref().is_none_or(|only| only.contains(&*format!("{engine}::{}", case.name))))
+        .collect()
 }
 
 fn trial(machine: &'static Machine, engine: &'static str, case: &'static Case) -> Trial {

@@ -27,7 +27,7 @@ pub(crate) const CASES: &[Case] = &[
     prints("start_again", "podman run --name $N $I echo once; podman start -a $N", "once\nonce"),
     has("top", "podman run -d --name $N $I sleep 63 > /dev/null; podman top $N", "sleep 63"),
     prints("logs", "podman run --name $N $I echo said > /dev/null; podman logs $N", "said"),
-    has("stats", "podman run -d --name $N $I sleep 60 > /dev/null; podman stats --no-stream $N", "podman-stats").needs(&["memory"]),
+    has("stats", "podman run -d --name $N $I sleep 60 > /dev/null; podman stats --no-stream $N", "stats-in-podman").needs(&["memory"]),
     prints("pod", "podman pod create --name $N --infra=false > /dev/null; podman run --rm --pod $N $I echo in a pod", "in a pod"),
     prints("pod_shares", "podman pod create --name $N --share net,uts > /dev/null 2>&1 && podman run -d --pod $N --name $N-a $I sleep 60 > /dev/null && podman run --rm --pod $N $I readlink /proc/self/ns/net | grep -cF \"$(podman exec $N-a readlink /proc/self/ns/net)\"", "1").needs(&["program catatonit"]),
     prints("volume", "podman volume create $N > /dev/null; podman run --rm -v $N:/v $I touch /v/x; podman run --rm -v $N:/v $I ls /v", "x"),

@@ -1,10 +1,10 @@
 #!/bin/sh
-# conformance/engines/run.sh [--vm] [--runtime PATH] [FILTER...]
+# conformance/engines/run.sh [--vm | --shell] [--runtime PATH] [FILTER...]
 #
 # Runs the cases on a machine made for them: the guest of the VM lane, whose systemd is booted as pid 1 of private namespaces on this
 # host, at full speed; with --vm in the virtual machine. What the host's kernel or its cgroups can't do is told as ignored, and is
 # for the virtual machine. PATH is a static program (Orlop, as built here, unless it is said), or of the guest: guest:/usr/sbin/runc.
-# ORLOP_ENGINES_QUICK=1 takes the selection of `make test`.
+# ORLOP_ENGINES_QUICK=1 takes the selection of `make test`. --shell has the engines set up and gives a shell there instead.
 #
 # Nothing of this machine changes: the guest's tree is the lower layer of an overlay in memory, and all that engines store goes to a
 # directory that is removed.
@@ -14,10 +14,11 @@ here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../.."
 limit=${ORLOP_ENGINES_SECONDS:-1500}
 
-vm= runtime=
+vm= shell= runtime=
 while :; do
     case ${1-} in
     --vm) vm=yes; shift ;;
+    --shell) shell=yes; shift ;;
     --runtime) runtime=$2; shift 2 ;;
     *) break ;;
     esac
@@ -28,9 +29,12 @@ cargo build --quiet
 suite=$(cargo test --quiet --test engines --no-run --message-format=json | sed -n 's/.*"executable":"\([^"]*engines-[^"]*\)".*/\1/p')
 [ -x "$suite" ] || { echo "engines: cargo names no program of the suite" >&2; exit 1; }
 own=$(dirname "$(dirname "$suite")")/orlop
+client=$(cargo build --quiet --manifest-path "$here/cri/Cargo.toml" --target-dir "${CARGO_TARGET_DIR:-target}/cri" --message-format=json |
+    sed -n 's/.*"executable":"\([^"]*\/cri\)".*/\1/p')
+[ -x "$client" ] || { echo "engines: cargo names no client of the CRI" >&2; exit 1; }
 
 if [ -n "$vm" ]; then
-    ORLOP_VM_SUITE=$suite ORLOP_VM_RUNTIME=${runtime:-$own} exec integration/vm/run.sh "$@"
+    ORLOP_VM_SUITE=$suite ORLOP_VM_BRINGS=$client ORLOP_VM_RUNTIME=${runtime:-$own} exec integration/vm/run.sh "$@"
 fi
 
 [ "$(id -u)" = 0 ] || { echo "engines: needs root" >&2; exit 1; }
@@ -39,6 +43,7 @@ work=$(mktemp -d /var/tmp/orlop-engines.XXXXXX)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/lane" "$work/data" "$work/tree"
 cp "$suite" "$work/lane/engines"
+cp "$client" "$work/lane/cri"
 case $runtime in
 guest:*) inside=${runtime#guest:} ;;
 *) cp "${runtime:-$own}" "$work/lane/runtime" && inside=/lane/runtime ;;
@@ -67,8 +72,17 @@ until [ -n "$pid" ] && enter systemctl is-system-running 2> /dev/null | grep -qE
     sleep 0.1
 done
 
+run_suite() {
+    enter timeout -k 20 "$limit" env ORLOP_ENGINES_MACHINE=1 ORLOP_TEST_RUNTIME="$inside" ${ORLOP_ENGINES_QUICK:+ORLOP_ENGINES_QUICK=1} \
+        /lane/engines --test-threads=2 "$@"
+}
+if [ -n "$shell" ]; then
+    run_suite --list > "$work/log.set-up"
+    enter sh
+    exit
+fi
+
 status=0
-enter timeout -k 20 "$limit" env ORLOP_ENGINES_MACHINE=1 ORLOP_TEST_RUNTIME="$inside" ${ORLOP_ENGINES_QUICK:+ORLOP_ENGINES_QUICK=1} \
-    /lane/engines --test-threads=2 "$@" || status=$?
+run_suite "$@" || status=$?
 [ "$status" = 0 ] || { echo "engines: the suite's status is $status; the machine's log ends with:" >&2; tail -n 20 "$work/log" >&2; }
 exit "$status"
