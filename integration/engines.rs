@@ -1,7 +1,7 @@
 //! The configs that real engines send, in `configs/`, with paths of this machine in place of theirs.
 //!
-//! They were captured from containerd (ctr and its CRI plugin), Docker and Podman. Taken out are the fields of which
-//! Orlop says that it doesn't know them yet (`AppArmor`, limits) and systemd's cgroup paths.
+//! They were captured from containerd (ctr and its CRI plugin), Docker and Podman. Taken out are fields that
+//! take what a machine may lack (`AppArmor`, limits), and systemd's cgroup paths.
 
 use std::fs;
 use std::path::Path;

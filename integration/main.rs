@@ -23,7 +23,9 @@ mod features;
 mod gate;
 mod golden;
 mod hooks;
+mod intel_rdt;
 mod kill;
+mod labels;
 mod lifecycle;
 mod list;
 mod live_mounts;
@@ -111,7 +113,9 @@ fn cases() -> Vec<Case> {
         gate::cases(),
         state::cases(),
         list::cases(),
+        intel_rdt::cases(),
         kill::cases(),
+        labels::cases(),
         exec::cases(),
         exec_terminal::cases(),
         ps::cases(),

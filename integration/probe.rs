@@ -281,6 +281,7 @@ fn hook(args: &[String]) -> Step {
         "root": report::listing("/"),
         "pid": std::process::id(),
         "fds": report::fds(),
+        "apparmor": report::apparmor(),
     });
     let mut file = std::fs::OpenOptions::new().append(true).create(true).open(&args[0])?;
     file.write_all(format!("{record}\n").as_bytes())?;

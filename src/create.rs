@@ -14,6 +14,7 @@ use crate::host::Host;
 use crate::init::{self, Inherited};
 use crate::plan::systemd::Scope;
 use crate::plan::{Plan, Request};
+use crate::resctrl::NewGroups;
 use crate::sources::Opened;
 use crate::spawn::{self, Child};
 use crate::state::{self, Claim, Record, State, Status};
@@ -98,6 +99,8 @@ fn from_plan(
     inherited: Inherited,
     pidfd_socket: Option<OwnedFd>,
 ) -> Result<(Record, OwnedFd, Option<OwnedFd>)> {
+    let resctrl = plan.intel_rdt.as_ref().map(|rdt| NewGroups::make(rdt, |group| claim.note_resctrl(group)));
+    let resctrl = resctrl.transpose()?;
     claim.announce_cgroup(&plan.cgroup)?;
     let mut cgroup = NewCgroup::create(&plan.cgroup)?;
     claim.note_cgroup(cgroup.as_ref())?;
@@ -111,14 +114,17 @@ fn from_plan(
     let (main, net_devices) = converse(plan, &mut child, terminal).map_err(|error| with_oom(cgroup.as_ref(), error))?;
     child.limit(&plan.process.rlimits)?;
     child.schedule(&plan.process.scheduling)?;
+    let groups = resctrl.as_ref().map(NewGroups::groups);
+    groups.map_or(Ok(()), |groups| groups.take_in(child.pid))?;
     caller::send_pidfd(pidfd_socket, "standard", child.pidfd())?;
 
-    let record = claim.save(plan, child.pid, cgroup.as_ref())?;
+    let record = claim.save(plan, child.pid, cgroup.as_ref(), groups)?;
     caller::write_pid_file(options.pid_file.as_deref(), child.raw_pid())?;
     child.tell(Step::Saved)?;
     let init = child.release()?;
     net_devices.keep();
     cgroup.into_iter().for_each(NewCgroup::keep);
+    resctrl.into_iter().for_each(NewGroups::keep);
     Ok((record, init, main))
 }
 

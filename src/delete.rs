@@ -53,6 +53,10 @@ fn remove(root: &Path, id: &str, force: bool) -> Result<()> {
         end(unit);
     }
     state.remove_unfinished_cgroup()?;
+    // Without a record nobody knows whether there are any.
+    if record.as_ref().is_none_or(|record| record.resctrl.is_some()) {
+        state.remove_resctrl_groups()?;
+    }
     state.remove()?;
     if let Some(record) = record {
         let this = state::for_hooks(id, &record.bundle, &record.annotations, Status::Stopped, 0);

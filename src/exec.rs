@@ -14,6 +14,7 @@ use crate::error::{Annotate, Context, Error, Result};
 use crate::host::{Host, cgroup_of};
 use crate::init::attach::{self, Joining};
 use crate::plan::{ExecPlan, ExecRequest, Kind};
+use crate::resctrl::Groups;
 use crate::spawn::{self, Child, Handover, exit_code};
 use crate::state::{Init, Record, State, Status};
 use crate::sync::Step;
@@ -55,7 +56,7 @@ pub fn exec(options: &Options) -> Result<u8> {
     sys::cloexec_from(options.request.preserve_fds.saturating_add(3)).call("close_range")?;
     let container = Container::find(options)?;
     let file = options.process.as_deref().map(ProcessFile::open).transpose()?;
-    let plan = ExecPlan::new(&container.record.exec, file, &options.request)?;
+    let plan = ExecPlan::new(&container.record.exec, file, &options.request, &Host::probe())?;
     let joined = join(&plan, &container, options);
     let (child, foreground) = joined.map_err(|error| unless_stopped(&container, error))?;
     let process = child.release()?;
@@ -104,7 +105,7 @@ fn join(plan: &ExecPlan, container: &Container, options: &Options) -> Result<(Ch
     let joining = Joining { init: container.init.as_fd(), console_socket, placed_later: false };
     let mut child = birth(plan, container, &joining, &options.cgroups)?;
     child.hand_listener_to(handover);
-    let foreground = converse(plan, &mut child, terminal, pidfd_socket);
+    let foreground = converse(plan, &mut child, container.record.resctrl.as_ref(), terminal, pidfd_socket);
     let foreground = foreground.map_err(|error| with_oom(container, &child, error))?;
     caller::write_pid_file(options.pid_file.as_deref(), child.raw_pid())?;
     Ok((child, foreground))
@@ -114,6 +115,7 @@ fn join(plan: &ExecPlan, container: &Container, options: &Options) -> Result<(Ch
 fn converse(
     plan: &ExecPlan,
     child: &mut Child,
+    resctrl: Option<&Groups>,
     terminal: TerminalGoes,
     pidfd_socket: Option<OwnedFd>,
 ) -> Result<Option<Foreground>> {
@@ -124,6 +126,7 @@ fn converse(
     let main = comes_here.then(|| child.wait_for(Step::Terminal)).transpose()?.and_then(|received| received.fd);
     child.wait_for(Step::Ready)?;
     child.limit(&plan.process.rlimits)?;
+    resctrl.map_or(Ok(()), |groups| groups.take_in(child.pid))?;
     child.bind(&plan.process.exec_cpus)?;
     // From here on a signal is the new process's.
     let mut foreground = (terminal == TerminalGoes::Here).then(Foreground::begin).transpose()?;

@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
 use crate::error::{Error, Result};
-use crate::plan::mount_options;
 use crate::plan::systemd::ANNOTATION;
+use crate::plan::{ANNOTATIONS, mount_options};
 use crate::seccomp::{self, Abi};
 use crate::state::OCI_VERSION;
 use crate::sys::knows_seccomp_flag;
@@ -31,7 +31,7 @@ struct Features {
     mount_options: Vec<&'static str>,
     linux: Linux,
     annotations: BTreeMap<&'static str, &'static str>,
-    potentially_unsafe_config_annotations: [&'static str; 1],
+    potentially_unsafe_config_annotations: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -43,10 +43,17 @@ struct Linux {
     seccomp: Seccomp,
     apparmor: Switch,
     selinux: Switch,
-    intel_rdt: Switch,
+    intel_rdt: IntelRdt,
     mount_extensions: MountExtensions,
     net_devices: Switch,
     memory_policy: MemoryPolicy,
+}
+
+#[derive(Serialize)]
+struct IntelRdt {
+    enabled: bool,
+    schemata: bool,
+    monitoring: bool,
 }
 
 #[derive(Serialize)]
@@ -86,7 +93,6 @@ struct Switch {
     enabled: bool,
 }
 
-const OFF: Switch = Switch { enabled: false };
 const ON: Switch = Switch { enabled: true };
 
 /// The document that `features` prints.
@@ -118,9 +124,9 @@ fn this_build() -> Features {
                 known_flags: seccomp::known_flags(),
                 supported_flags: seccomp::supported_flags(knows_seccomp_flag),
             },
-            apparmor: OFF,
-            selinux: OFF,
-            intel_rdt: OFF,
+            apparmor: ON,
+            selinux: ON,
+            intel_rdt: IntelRdt { enabled: true, schemata: true, monitoring: true },
             mount_extensions: MountExtensions { idmap: ON },
             net_devices: ON,
             memory_policy: MemoryPolicy {
@@ -138,7 +144,7 @@ fn this_build() -> Features {
         },
         annotations: BTreeMap::from([("org.orlop.commit", COMMIT), ("org.orlop.version", VERSION)]),
         // What ends with a dot stands for all that begin so.
-        potentially_unsafe_config_annotations: [ANNOTATION],
+        potentially_unsafe_config_annotations: [ANNOTATION].into_iter().chain(ANNOTATIONS).collect(),
     }
 }
 
@@ -185,13 +191,21 @@ mod tests {
             assert_eq!(linux["cgroup"][present], true, "{present}");
         }
         assert_eq!(linux["cgroup"]["v1"], false);
-        for absent in ["apparmor", "selinux", "intelRdt"] {
-            assert_eq!(linux[absent]["enabled"], false, "{absent}");
+        for present in ["apparmor", "selinux", "netDevices", "intelRdt"] {
+            assert_eq!(linux[present]["enabled"], true, "{present}");
         }
+        assert_eq!(linux["intelRdt"], serde_json::json!({"enabled": true, "schemata": true, "monitoring": true}));
         assert_eq!(linux["mountExtensions"]["idmap"]["enabled"], true);
-        assert_eq!(linux["netDevices"]["enabled"], true);
         assert_eq!(linux["memoryPolicy"]["modes"].as_array().unwrap().len(), 7);
-        assert_eq!(features["potentiallyUnsafeConfigAnnotations"], serde_json::json!(["org.systemd.property."]));
+        let honoured = ["org.systemd.property.", "run.oci.mount_context_type"];
+        assert_eq!(features["potentiallyUnsafeConfigAnnotations"], serde_json::json!(honoured));
+    }
+
+    #[test]
+    fn has_the_form_that_the_specification_gives_it() {
+        let read: oci_spec::runtime::Features = serde_json::from_str(&features().unwrap()).unwrap();
+        let linux = read.linux().as_ref().unwrap();
+        assert!(linux.apparmor().is_some() && linux.selinux().is_some() && linux.intel_rdt().is_some());
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub fn config(data: &[u8]) {
         Ok(plan) => {
             assert!(plan.seccomp.as_ref().is_none_or(kernel_takes));
             let request = ExecRequest { args: vec!["true".into()], ..ExecRequest::default() };
-            match ExecPlan::new(&plan.for_exec, None, &request) {
+            match ExecPlan::new(&plan.for_exec, None, &request, &host()) {
                 Ok(exec) => assert_eq!(exec.seccomp, plan.seccomp),
                 Err(error) => names(&error, ""),
             }
@@ -116,11 +116,16 @@ fn names(error: &Error, part: &str) {
     assert!(field.starts_with(part), "{error}");
 }
 
+/// No machine in particular, with all that one may have.
+fn host() -> Host {
+    Host::with_cgroups("/sys/fs/cgroup", "/")
+}
+
 fn plan(text: &[u8]) -> Result<Plan> {
     let spec: Spec = bundle::read(text, Path::new("/b/config.json"))?;
     let bundle = Bundle { dir: "/b".into(), rootfs: "/b/rootfs".into(), spec };
     let request = Request { id: "c".into(), ..Request::default() };
-    Plan::new(&bundle, &request, &Host::with_cgroups("/sys/fs/cgroup", "/"))
+    Plan::new(&bundle, &request, &host())
 }
 
 /// Whether the kernel would install the filter. It checks a program before it finds that there is a listener already, of which

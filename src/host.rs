@@ -11,6 +11,10 @@ use crate::error::{Context, Error, Result};
 
 const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
 
+const SELINUX_MAGIC: i64 = 0xf97c_ff8c;
+
+const RESCTRL_MAGIC: i64 = 0x0765_5821;
+
 /// The machine, as far as a plan depends on it.
 #[derive(Debug, Default)]
 pub struct Host {
@@ -18,6 +22,9 @@ pub struct Host {
     own_cgroup: OnceCell<PathBuf>,
     root: OnceCell<bool>,
     in_user_namespace: OnceCell<bool>,
+    apparmor: OnceCell<bool>,
+    selinux: OnceCell<bool>,
+    resctrl: OnceCell<Option<PathBuf>>,
 }
 
 impl Host {
@@ -34,13 +41,28 @@ impl Host {
         host.own_cgroup.set(own.into()).unwrap();
         host.root.set(true).unwrap();
         host.in_user_namespace.set(false).unwrap();
+        host.apparmor.set(true).unwrap();
+        host.selinux.set(true).unwrap();
+        host.resctrl.set(Some("/sys/fs/resctrl".into())).unwrap();
         host
+    }
+
+    /// A machine with or without these security modules.
+    #[cfg(test)]
+    pub(crate) fn with_security_modules(apparmor: bool, selinux: bool) -> Self {
+        Self { apparmor: OnceCell::from(apparmor), selinux: OnceCell::from(selinux), ..Self::default() }
     }
 
     /// The same for root of a user namespace.
     #[cfg(test)]
     pub(crate) fn in_a_user_namespace(own: &str) -> Self {
         Self { in_user_namespace: OnceCell::from(true), ..Self::with_cgroups("/sys/fs/cgroup", own) }
+    }
+
+    /// A machine with resctrl there, or without.
+    #[cfg(test)]
+    pub(crate) fn with_resctrl(root: Option<&str>) -> Self {
+        Self { resctrl: OnceCell::from(root.map(PathBuf::from)), ..Self::default() }
     }
 
     /// Where cgroup2 is mounted: `/sys/fs/cgroup`, or `/sys/fs/cgroup/unified` on a hybrid host.
@@ -72,6 +94,35 @@ impl Host {
     /// Whether this process is root, in whatever user namespace it is.
     pub fn is_root(&self) -> bool {
         *self.root.get_or_init(|| rustix::process::geteuid().is_root())
+    }
+
+    /// Whether AppArmor confines programs here.
+    pub fn has_apparmor(&self) -> bool {
+        // A file of the module's, whatever is mounted: securityfs may not be, in a container.
+        let enabled =
+            || std::fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|text| text.starts_with(b"Y"));
+        *self.apparmor.get_or_init(enabled)
+    }
+
+    /// Whether SELinux labels processes and files here, with a policy that says what the labels mean. Before one is loaded everything
+    /// is labelled `kernel`.
+    pub fn has_selinux(&self) -> bool {
+        let mounted = || statfs("/sys/fs/selinux").is_ok_and(|fs| fs.f_type == SELINUX_MAGIC);
+        let labelled = || read_proc("/proc/thread-self/attr/current").is_ok_and(|label| !is_without_policy(&label));
+        *self.selinux.get_or_init(|| mounted() && labelled())
+    }
+
+    /// Where resctrl is mounted: at `/sys/fs/resctrl`, where everybody has it, or elsewhere.
+    ///
+    /// # Errors
+    /// When it isn't mounted.
+    pub fn resctrl(&self) -> Result<&Path> {
+        let missing = || {
+            Error::new("no resctrl file system is mounted").hint(
+                "it takes a CPU that has it (rdt_a in /proc/cpuinfo) and `mount -t resctrl resctrl /sys/fs/resctrl`",
+            )
+        };
+        self.resctrl.get_or_init(find_resctrl).as_deref().ok_or_else(missing)
     }
 
     /// Whether this process may not be expected to own any cgroup: an unprivileged user's, or root's in a user namespace.
@@ -130,6 +181,42 @@ pub fn read_proc(path: &str) -> Result<String> {
     }
 }
 
+fn find_resctrl() -> Option<PathBuf> {
+    let usual = PathBuf::from("/sys/fs/resctrl");
+    let is_it = |path: &PathBuf| statfs(path).is_ok_and(|fs| fs.f_type == RESCTRL_MAGIC);
+    let elsewhere = || resctrl_mount(&read_proc("/proc/self/mountinfo").ok()?).filter(is_it);
+    Some(usual).filter(is_it).or_else(elsewhere)
+}
+
+/// The mount point of the first resctrl in a `proc_pid_mountinfo(5)`.
+fn resctrl_mount(table: &str) -> Option<PathBuf> {
+    let line = table.lines().find(|line| line.contains(" - resctrl "))?;
+    line.split(' ').nth(4).map(PathBuf::from)
+}
+
+fn is_without_policy(label: &str) -> bool {
+    label.trim_end_matches(['\0', '\n']) == "kernel"
+}
+
 fn is_cgroup2(path: &str) -> bool {
     statfs(path).is_ok_and(|fs| fs.f_type == CGROUP2_SUPER_MAGIC)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resctrl_is_found_by_its_type() {
+        let cgroups = "29 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+        let resctrl = "90 23 0:77 / /mnt/rdt rw,relatime shared:9 - resctrl resctrl rw\n";
+        assert_eq!(resctrl_mount(&format!("{cgroups}{resctrl}")), Some("/mnt/rdt".into()));
+        assert_eq!(resctrl_mount(cgroups), None);
+    }
+
+    #[test]
+    fn a_kernel_without_a_policy_labels_everything_kernel() {
+        assert!(is_without_policy("kernel\0") && is_without_policy("kernel"));
+        assert!(!is_without_policy("system_u:system_r:kernel_t:s0\0") && !is_without_policy(""));
+    }
 }

@@ -33,6 +33,7 @@ pub mod own_binary;
 pub mod pause;
 pub mod plan;
 pub mod ps;
+mod resctrl;
 pub mod run;
 pub mod seccomp;
 mod sources;

@@ -9,6 +9,7 @@
 //! | `state.json`  | the record, replaced atomically; missing while the container is being created |
 //! | `cgroup`      | a symbolic link to the cgroup that was made for this container, and may be killed and removed with it |
 //! | `cgroup.next` | the same while it is being made: removed if it is there and empty, and never killed |
+//! | `resctrl`, `resctrl.monitor` | the same for groups of resctrl |
 //! | `gate`        | the socket at which a created container waits; see `gate` |
 //! | `notify/`     | the directory of the socket at which it says that it is ready; see `notify` |
 
@@ -35,12 +36,15 @@ use crate::host::read_proc;
 use crate::inside::exists;
 use crate::notify;
 use crate::plan::{CgroupPlan, Hook, Kind, Plan, check_id};
+use crate::resctrl::{self, Groups};
 use crate::seccomp::Listener;
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 const RECORD: &str = "state.json";
 const CGROUP: &str = "cgroup";
 const NEXT_CGROUP: &str = "cgroup.next";
+/// A group may be in one that is removed after it.
+const RESCTRL: [&str; 2] = ["resctrl.monitor", "resctrl"];
 
 /// The version of the runtime-spec that Orlop implements.
 pub const OCI_VERSION: &str = "1.3.0";
@@ -101,6 +105,9 @@ pub struct Record {
     /// The unit that systemd made for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<Unit>,
+    /// The groups of resctrl that it is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resctrl: Option<Groups>,
     /// Whether it has a pid namespace of its own, which dies with its init.
     pub own_pid_namespace: bool,
     /// Who answers system calls in the kernel's place, when the seccomp profile has that.
@@ -251,13 +258,21 @@ impl Claim {
         .doing(|| "note the cgroup")
     }
 
+    /// Notes which group of resctrl is about to be made for this container.
+    pub fn note_resctrl(&self, group: &Path) -> Result<()> {
+        let is_monitor = group.parent().is_some_and(|above| above.ends_with("mon_groups"));
+        let [monitor, class] = RESCTRL;
+        let name = if is_monitor { monitor } else { class };
+        symlinkat(group, &self.state.dir, name).call("symlink").doing(|| "note the group of resctrl")
+    }
+
     /// The directory.
     pub fn dir(&self) -> BorrowedFd<'_> {
         self.state.dir.as_fd()
     }
 
     /// Writes the record. From here on the container exists, and `delete` can always clean up.
-    pub fn save(&self, plan: &Plan, pid: Pid, cgroup: Option<&NewCgroup>) -> Result<Record> {
+    pub fn save(&self, plan: &Plan, pid: Pid, cgroup: Option<&NewCgroup>, resctrl: Option<&Groups>) -> Result<Record> {
         let record = Record {
             id: plan.id.clone(),
             init: Init::of(pid)?,
@@ -267,6 +282,7 @@ impl Claim {
             annotations: plan.annotations.clone(),
             cgroup: cgroup.map(|cgroup| cgroup.path().into()),
             unit: cgroup.and_then(NewCgroup::unit).cloned(),
+            resctrl: resctrl.cloned(),
             own_pid_namespace: plan.namespaces.is_new(Kind::Pid),
             listener: plan.seccomp.as_ref().and_then(|filter| filter.listener.clone()),
             poststart: plan.hooks.poststart.clone(),
@@ -425,11 +441,16 @@ impl State {
         }
     }
 
+    /// Removes the groups of resctrl that were made for this container.
+    pub fn remove_resctrl_groups(&self) -> Result<()> {
+        RESCTRL.iter().try_for_each(|name| self.noted(name)?.map_or(Ok(()), |group| resctrl::remove(&group)))
+    }
+
     fn noted(&self, name: &str) -> Result<Option<PathBuf>> {
         match readlinkat(&self.dir, name, Vec::new()) {
             Ok(path) => Ok(Some(PathBuf::from(std::ffi::OsStr::from_bytes(path.as_bytes())))),
             Err(Errno::NOENT) => Ok(None),
-            Err(errno) => Err(Error::call("readlink", errno).doing("the cgroup's note")),
+            Err(errno) => Err(Error::call("readlink", errno).doing(format!("the note {name}"))),
         }
     }
 

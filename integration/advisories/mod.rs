@@ -8,6 +8,7 @@ mod descriptors;
 mod dev;
 mod exec;
 mod identity;
+mod labels;
 mod live_mounts;
 mod mounts;
 mod own_binary;
@@ -24,6 +25,7 @@ pub(crate) fn cases() -> Vec<Case> {
         cwd::cases(),
         descriptors::cases(),
         exec::cases(),
+        labels::cases(),
         live_mounts::cases(),
         own_binary::cases(),
         identity::cases(),

@@ -57,6 +57,11 @@ fn text(path: &str) -> Option<String> {
     fs::read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// The AppArmor profile that this process runs under.
+pub(crate) fn apparmor() -> Option<String> {
+    text("/proc/self/attr/apparmor/current").map(|label| label.trim().to_owned())
+}
+
 fn link(path: impl AsRef<Path>) -> Option<String> {
     fs::read_link(path).ok().map(|target| target.to_string_lossy().into_owned())
 }

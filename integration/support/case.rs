@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use libtest_mimic::{Completion, Failed, Trial};
 
+use super::apparmor::Profile;
 use super::lane::{Kind, Lane};
 
 /// One function of a feature's file.
@@ -67,6 +68,14 @@ pub(crate) enum Need {
     Filesystem(&'static str),
     /// systemd runs the machine, and its bus can be reached.
     Systemd,
+    /// AppArmor confines programs, and profiles can be loaded.
+    AppArmor,
+    /// AppArmor is off.
+    NoAppArmor,
+    /// SELinux is off, or has no policy.
+    NoSelinux,
+    /// resctrl is not mounted.
+    NoResctrl,
 }
 
 struct Unmet(String);
@@ -98,6 +107,14 @@ fn unmet(need: Need) -> Option<String> {
             missing(there >= count, format!("needs {count} CPUs"))
         }
         Need::Systemd => missing(Lane::has_systemd(), "needs a machine that systemd runs".into()),
+        Need::AppArmor => {
+            missing(Profile::can_be() && Lane::has_program("apparmor_parser"), "needs AppArmor and its parser".into())
+        }
+        Need::NoAppArmor => missing(!Profile::can_be(), "AppArmor is there".into()),
+        Need::NoSelinux => missing(!std::path::Path::new("/sys/fs/selinux/policy").exists(), "SELinux is there".into()),
+        Need::NoResctrl => {
+            missing(!std::path::Path::new("/sys/fs/resctrl/schemata").exists(), "resctrl is there".into())
+        }
         Need::Filesystem(name) => missing(Lane::knows_filesystem(name), format!("needs the file system {name}")),
     }
 }

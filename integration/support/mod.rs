@@ -24,6 +24,7 @@
 //! Nothing here may use Orlop's library: the suite sees the built program from outside, or another runtime's.
 
 pub(crate) mod agent;
+pub(crate) mod apparmor;
 pub(crate) mod call;
 pub(crate) mod case;
 pub(crate) mod config;

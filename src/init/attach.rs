@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustix::fs::{Mode, OFlags, open};
 
 use super::seccomp::{self, Moment};
-use super::{console, identity, memory_policy, namespaces, personality, program, stdio, tell_and_wait, wait};
+use super::{console, identity, lsm, memory_policy, namespaces, personality, program, stdio, tell_and_wait, wait};
 use crate::error::{Context, Result};
 use crate::inside::Inside;
 use crate::plan::{ExecPlan, Kind};
@@ -50,6 +50,7 @@ fn attach(plan: &ExecPlan, joining: &Joining<'_>, parent: &Sync) -> Result<Infal
         wait(parent, Step::Placed)?;
     }
     spawn::set_undumpable()?;
+    lsm::label_at_exec(&plan.labels, plan.keyring.is_some())?;
     namespaces::join_all(init, plan.namespaces)?;
     identity::become_root(plan.has(Kind::User))?;
     let root = container_root()?;

@@ -9,6 +9,7 @@ mod copy_up;
 mod devices;
 mod identity;
 pub mod live_mounts;
+mod lsm;
 mod memory_policy;
 mod mounts;
 mod namespaces;
@@ -89,6 +90,7 @@ fn init(plan: &Plan, inherited: Inherited, unjoined: Unjoined, audience: &mut Au
     namespaces::set_names(plan)?;
     namespaces::bring_loopback_up(plan)?;
     namespaces::set_parameters(plan)?;
+    lsm::label_at_exec(&plan.labels, plan.keyring.is_some())?;
     let cwd = program::working_directory(plan, &root)?;
     rootfs::enter(plan, &root)?;
     paths::protect(plan, &root)?;

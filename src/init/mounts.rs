@@ -3,7 +3,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{FileType, fstat, fstatfs};
+use rustix::fs::{FileType, Mode, OFlags, XattrFlags, fsetxattr, fstat, fstatfs, openat};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MoveMountFlags, fsconfig_create, fsconfig_reconfigure,
@@ -14,7 +14,7 @@ use super::copy_up::copy_up;
 use super::rootfs::propagate;
 use crate::error::{Annotate, Context, Error, Result};
 use crate::inside::{Inside, Make, PROC_SUPER_MAGIC};
-use crate::plan::{FsOption, Mount, MountSource, Plan, ProcTarget};
+use crate::plan::{FsLabel, FsOption, Mount, MountLabel, MountSource, Plan, ProcTarget};
 use crate::sources::Source;
 use crate::sys::{MountAttr, mount_setattr};
 
@@ -173,12 +173,18 @@ fn make(mount: &Mount, fstype: &str, source: &str, options: &[FsOption], target:
     for option in options {
         configure(fs.as_fd(), option).field_with(|| format!("{}.options[{}]", mount.field, option.index))?;
     }
+    if let Some(FsLabel::Option(label)) = &mount.label {
+        set_context(fs.as_fd(), label)?;
+    }
     fsconfig_create(&fs).map_err(|errno| create_error(fs.as_fd(), fstype, errno))?;
     // What is copied into it has to be written first.
     let late = if mount.copy_up { mount.attr.set & libc::MOUNT_ATTR_RDONLY } else { 0 };
     let attr =
         u32::try_from(mount.attr.set & !late).map_err(|_| Error::new("an attribute that fsmount doesn't take"))?;
     let made = fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::from_bits_retain(attr)).call("fsmount")?;
+    if let Some(FsLabel::Root(label)) = &mount.label {
+        label_root(made.as_fd(), label).field("linux.mountLabel")?;
+    }
     if mount.copy_up {
         copy_up(target, made.as_fd()).doing(|| "tmpcopyup")?;
         mount_setattr(made.as_fd(), false, MountAttr { set: late, ..MountAttr::default() }).call("mount_setattr")?;
@@ -187,6 +193,21 @@ fn make(mount: &Mount, fstype: &str, source: &str, options: &[FsOption], target:
         mount_setattr(made.as_fd(), true, mount.recursive_attr).call("mount_setattr")?;
     }
     Ok(made)
+}
+
+/// The SELinux context of a file system in the making.
+pub(super) fn set_context(fs: BorrowedFd<'_>, label: &MountLabel) -> Result<()> {
+    let (option, context) = (label.of.option(), label.context.as_str());
+    fsconfig_set_string(fs, option, context)
+        .map_err(|errno| with_kernels_words(fs, Error::call("fsconfig", errno).doing(format!("{option} {context:?}"))))
+        .field("linux.mountLabel")
+}
+
+fn label_root(made: BorrowedFd<'_>, label: &str) -> Result<()> {
+    let root = openat(made, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).call("openat")?;
+    fsetxattr(&root, "security.selinux", label.as_bytes(), XattrFlags::empty())
+        .call("fsetxattr")
+        .doing(|| format!("{label:?}"))
 }
 
 fn configure(fs: BorrowedFd<'_>, FsOption { key, value, .. }: &FsOption) -> Result<()> {

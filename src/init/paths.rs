@@ -10,10 +10,10 @@ use rustix::mount::{
     open_tree,
 };
 
-use super::mounts::put;
+use super::mounts::{put, set_context};
 use crate::error::{Annotate, Context, Error, Result};
 use crate::inside::{Inside, is_char_device};
-use crate::plan::Plan;
+use crate::plan::{MountLabel, Plan};
 use crate::sys::{MountAttr, mount_setattr};
 
 /// Makes the read-only paths read-only, and hides the masked ones.
@@ -21,7 +21,7 @@ pub(super) fn protect(plan: &Plan, root: &Inside) -> Result<()> {
     for (i, path) in plan.readonly_paths.iter().enumerate() {
         each(root, path, |found| make_readonly(found.as_fd())).field_with(|| format!("linux.readonlyPaths[{i}]"))?;
     }
-    let mut covers = Covers { root, file: None, dir: None };
+    let mut covers = Covers { root, label: plan.mount_label.as_ref(), file: None, dir: None };
     for (i, path) in plan.masked_paths.iter().enumerate() {
         each(root, path, |found| covers.hide(&found)).field_with(|| format!("linux.maskedPaths[{i}]"))?;
     }
@@ -57,6 +57,7 @@ fn copy(mount: BorrowedFd<'_>) -> Result<OwnedFd> {
 /// itself; the others get copies of the mount, never a file system each.
 struct Covers<'a> {
     root: &'a Inside,
+    label: Option<&'a MountLabel>,
     file: Option<OwnedFd>,
     dir: Option<OwnedFd>,
 }
@@ -68,7 +69,7 @@ impl Covers<'_> {
         if let Some(cover) = cover {
             return put(copy(cover.as_fd())?.as_fd(), found.as_fd());
         }
-        let cover = cover.insert(if is_dir { empty_dir()? } else { null(self.root)? });
+        let cover = cover.insert(if is_dir { empty_dir(self.label)? } else { null(self.root)? });
         put(cover.as_fd(), found.as_fd())
     }
 }
@@ -88,10 +89,13 @@ fn null(root: &Inside) -> Result<OwnedFd> {
     Ok(copy)
 }
 
-fn empty_dir() -> Result<OwnedFd> {
+fn empty_dir(label: Option<&MountLabel>) -> Result<OwnedFd> {
     let fs = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).call("fsopen")?;
     for (key, value) in [("source", "tmpfs"), ("size", "4k"), ("nr_inodes", "2"), ("mode", "0555")] {
         fsconfig_set_string(&fs, key, value).call("fsconfig")?;
+    }
+    if let Some(label) = label {
+        set_context(fs.as_fd(), label)?;
     }
     fsconfig_create(&fs).call("fsconfig")?;
     let attr = MountAttrFlags::MOUNT_ATTR_RDONLY

@@ -14,9 +14,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::process::Process;
-use super::{MemoryPolicy, Namespaces, Personality, Request, keyring, unsupported};
+use super::{Labels, MemoryPolicy, MountLabel, Namespaces, Personality, Request, keyring};
 use crate::bundle::{ProcessFile, check_process};
 use crate::error::{Annotate, Error, Result};
+use crate::host::Host;
 use crate::seccomp::{self, Filter};
 
 /// What the caller of `exec` asks for.
@@ -53,6 +54,8 @@ pub struct ExecPlan {
     pub namespaces: u64,
     /// The program and what it runs as.
     pub process: Process,
+    /// What the program runs under.
+    pub labels: Labels,
     /// Which system calls the process may make.
     pub seccomp: Option<Filter>,
     /// The execution domain.
@@ -77,6 +80,8 @@ pub(super) struct Recorded {
     personality: Option<LinuxPersonality>,
     #[serde(default)]
     memory_policy: Option<LinuxMemoryPolicy>,
+    #[serde(default)]
+    pub(super) mount_label: Option<MountLabel>,
 }
 
 impl Recorded {
@@ -87,7 +92,12 @@ impl Recorded {
 }
 
 /// The part of the config that is kept for [`ExecPlan::new`].
-pub(super) fn record(spec: &Spec, namespaces: &Namespaces, request: &Request) -> Result<Box<RawValue>> {
+pub(super) fn record(
+    spec: &Spec,
+    namespaces: &Namespaces,
+    request: &Request,
+    mount_label: Option<&MountLabel>,
+) -> Result<Box<RawValue>> {
     let process = spec.process().clone().ok_or_else(|| Error::new("is required and missing").field("process"))?;
     let linux = spec.linux().as_ref();
     let recorded = Recorded {
@@ -97,6 +107,7 @@ pub(super) fn record(spec: &Spec, namespaces: &Namespaces, request: &Request) ->
         seccomp: linux.and_then(|linux| linux.seccomp().clone()),
         personality: linux.and_then(|linux| linux.personality().clone()),
         memory_policy: linux.and_then(|linux| linux.memory_policy().clone()),
+        mount_label: mount_label.cloned(),
     };
     serde_json::value::to_raw_value(&recorded).map_err(|error| Error::new(error.to_string()))
 }
@@ -106,18 +117,21 @@ impl ExecPlan {
     ///
     /// # Errors
     /// Names the field of the process, or the flag, that can't be honoured.
-    pub fn new(recorded: &RawValue, file: Option<ProcessFile>, request: &ExecRequest) -> Result<Self> {
-        let Recorded { process: own, namespaces, keyring, seccomp, personality, memory_policy } =
+    pub fn new(recorded: &RawValue, file: Option<ProcessFile>, request: &ExecRequest, host: &Host) -> Result<Self> {
+        let Recorded { process: own, namespaces, keyring, seccomp, personality, memory_policy, .. } =
             Recorded::read(recorded)?;
-        let process = match file {
-            Some(file) => decide(&complete(file.process, &own))?,
-            None => Process { args: words(&request.args)?, ..decide(&change(own, request)?)? },
+        let (asked, args) = match file {
+            Some(file) => (complete(file.process, &own), None),
+            None => (change(own, request)?, Some(words(&request.args)?)),
         };
+        let mut process = decide(&asked)?;
+        process.args = args.unwrap_or(process.args);
+        let labels = Labels::decide(&asked, host)?;
         let seccomp = seccomp.as_ref().map(seccomp::compile).transpose()?;
         let personality = personality.as_ref().map(Personality::decide).transpose()?;
         let memory_policy = memory_policy.as_ref().map(MemoryPolicy::decide).transpose()?;
         let preserve_fds = request.preserve_fds;
-        Ok(Self { namespaces, process, seccomp, personality, memory_policy, keyring, preserve_fds })
+        Ok(Self { namespaces, process, labels, seccomp, personality, memory_policy, keyring, preserve_fds })
     }
 
     /// Whether the container has a namespace of that kind.
@@ -128,7 +142,6 @@ impl ExecPlan {
 
 fn decide(process: &Oci) -> Result<Process> {
     check_process(process)?;
-    unsupported::refuse_process(process)?;
     Process::decide(process)
 }
 
@@ -179,10 +192,11 @@ fn change(mut process: Oci, request: &ExecRequest) -> Result<Oci> {
     if let Some(cwd) = &request.cwd {
         process.set_cwd(cwd.clone());
     }
-    if let Some(profile) = &request.apparmor {
+    // As in runc, an empty word leaves the container's.
+    if let Some(profile) = request.apparmor.as_ref().filter(|profile| !profile.is_empty()) {
         process.set_apparmor_profile(Some(profile.clone()));
     }
-    if let Some(label) = &request.label {
+    if let Some(label) = request.label.as_ref().filter(|label| !label.is_empty()) {
         process.set_selinux_label(Some(label.clone()));
     }
     if let Some(value) = request.no_new_privileges {
@@ -269,24 +283,24 @@ mod tests {
                 "user": {"uid": 5, "gid": 6, "umask": 7, "additionalGids": [8]},
                 "capabilities": {"bounding": caps, "permitted": caps, "effective": caps},
                 "rlimits": [{"type": "RLIMIT_CORE", "soft": 1, "hard": 1}],
-                "noNewPrivileges": true, "oomScoreAdj": 9
+                "noNewPrivileges": true, "oomScoreAdj": 9, "apparmorProfile": "own", "selinuxLabel": "u:r:own:s0"
             },
             "linux": {"namespaces": [{"type": "mount"}, {"type": "pid"}]}
         });
         let spec: Spec = serde_json::from_value(config).unwrap();
         let namespaces = Namespaces::new(&spec).unwrap();
-        record(&spec, &namespaces, &Request { id: "box".into(), ..Request::default() }).unwrap()
+        record(&spec, &namespaces, &Request { id: "box".into(), ..Request::default() }, None).unwrap()
     }
 
     fn by_words(change: impl FnOnce(&mut ExecRequest)) -> Result<ExecPlan> {
         let mut request = ExecRequest { args: vec!["ls".into(), "-l".into()], ..ExecRequest::default() };
         change(&mut request);
-        ExecPlan::new(&recorded(), None, &request)
+        ExecPlan::new(&recorded(), None, &request, &Host::with_security_modules(true, true))
     }
 
     fn by_file(process: Value) -> Result<ExecPlan> {
         let file = ProcessFile { process: serde_json::from_value(process).unwrap() };
-        ExecPlan::new(&recorded(), Some(file), &ExecRequest::default())
+        ExecPlan::new(&recorded(), Some(file), &ExecRequest::default(), &Host::with_security_modules(true, true))
     }
 
     fn env(plan: &ExecPlan) -> Vec<&str> {
@@ -345,6 +359,32 @@ mod tests {
         assert_eq!((sets.inheritable, sets.ambient), (0, 0));
         let error = by_words(|r| r.capabilities = vec!["CAP_BOGUS".into()]).unwrap_err().to_string();
         assert_eq!(error, "--cap: unknown capability \"CAP_BOGUS\"");
+    }
+
+    #[test]
+    fn labels_are_the_containers_unless_the_caller_names_others() {
+        let own = (Some("own"), Some("u:r:own:s0"));
+        let of = |plan: &ExecPlan| (plan.labels.apparmor.clone(), plan.labels.selinux.clone());
+        let is = |plan: &ExecPlan, (apparmor, selinux): (Option<&str>, Option<&str>)| {
+            assert_eq!(of(plan), (apparmor.map(String::from), selinux.map(String::from)));
+        };
+        is(&by_words(|_| ()).unwrap(), own);
+        is(&by_words(|r| r.apparmor = Some(String::new())).unwrap(), own);
+        is(&by_words(|r| r.apparmor = Some("other".into())).unwrap(), (Some("other"), own.1));
+        is(&by_words(|r| r.label = Some("u:r:other:s0".into())).unwrap(), (own.0, Some("u:r:other:s0")));
+        let file = json!({"cwd": "/", "args": ["x"], "user": {"uid": 0, "gid": 0}});
+        is(&by_file(file.clone()).unwrap(), own);
+        let mut named = file;
+        named["apparmorProfile"] = json!("other");
+        is(&by_file(named).unwrap(), (Some("other"), own.1));
+    }
+
+    #[test]
+    fn labels_of_a_machine_without_the_module_are_refused() {
+        let request = ExecRequest { args: vec!["ls".into()], ..ExecRequest::default() };
+        let host = Host::with_security_modules(false, true);
+        let error = ExecPlan::new(&recorded(), None, &request, &host).unwrap_err().to_string();
+        assert!(error.starts_with("process.apparmorProfile: "), "{error}");
     }
 
     #[test]

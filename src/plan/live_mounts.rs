@@ -40,10 +40,11 @@ impl LiveMounts {
     }
 
     fn plan(recorded: &RawValue, file: MountsFile, bundle: &Path) -> Result<Self> {
-        let namespaces = Recorded::read(recorded)?.namespaces;
+        let Recorded { namespaces, mount_label: label, .. } = Recorded::read(recorded)?;
         let mut spec = Spec::default();
         spec.set_linux(None).set_mounts(Some(file.mounts));
-        let around = Surroundings { bundle, namespaces: &Namespaces::of_bits(namespaces), ids: None };
+        let own = Namespaces::of_bits(namespaces);
+        let around = Surroundings { bundle, namespaces: &own, ids: None, label: label.as_ref() };
         Ok(Self { namespaces, mounts: mounts::plan(&spec, &around)? })
     }
 

@@ -2,10 +2,13 @@
 //!
 //! Pure: reads no file and makes no system call; what it needs to know of the machine comes in as [`Host`].
 
+mod annotations;
 mod cgroup;
 mod devices;
 mod exec;
+mod intel_rdt;
 mod live_mounts;
+mod lsm;
 mod memory_policy;
 pub mod mount_options;
 mod mounts;
@@ -19,7 +22,6 @@ mod scheduling;
 mod sysctl;
 pub mod systemd;
 mod time;
-mod unsupported;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -34,12 +36,17 @@ use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::seccomp::{self, Filter};
 
+pub use annotations::{MountContext, NAMES as ANNOTATIONS};
 pub use cgroup::CgroupPlan;
 pub use devices::{Device, DeviceKind, Devices};
 pub use exec::{ExecPlan, ExecRequest};
+pub use intel_rdt::{Class, IntelRdt, Shares, agree as shares_agree};
 pub use live_mounts::LiveMounts;
+pub use lsm::{Labels, MountLabel};
 pub use memory_policy::MemoryPolicy;
-pub use mounts::{FsOption, IdMapped, Mount, MountIds, MountSource, ProcTarget, Propagation, SourceLink, inside_proc};
+pub use mounts::{
+    FsLabel, FsOption, IdMapped, Mount, MountIds, MountSource, ProcTarget, Propagation, SourceLink, inside_proc,
+};
 pub use namespaces::{IdMap, IdMaps, Joined, Kind, Namespaces};
 pub use net_devices::NetDevice;
 pub use personality::Personality;
@@ -122,10 +129,14 @@ pub struct Plan {
     pub masked_paths: Vec<PathBuf>,
     /// Paths that are made read-only.
     pub readonly_paths: Vec<PathBuf>,
+    /// The SELinux context of file systems that are made for the container.
+    pub mount_label: Option<MountLabel>,
     /// The name in the UTS namespace.
     pub hostname: Option<String>,
     /// The NIS domain name in the UTS namespace.
     pub domainname: Option<String>,
+    /// What the program runs under.
+    pub labels: Labels,
     /// Which system calls the container's processes may make.
     pub seccomp: Option<Filter>,
     /// Network devices of the host that move into the container.
@@ -138,6 +149,8 @@ pub struct Plan {
     pub personality: Option<Personality>,
     /// From which NUMA nodes the container's processes get memory.
     pub memory_policy: Option<MemoryPolicy>,
+    /// Shares of caches and of the memory's bandwidth.
+    pub intel_rdt: Option<IntelRdt>,
     /// The program and what it runs as.
     pub process: Process,
     /// Programs to run at points of the life cycle.
@@ -209,10 +222,16 @@ impl Plan {
     pub fn new(bundle: &Bundle, request: &Request, host: &Host) -> Result<Self> {
         let spec = &*with_notify(&bundle.spec, request);
         let linux = spec.linux().as_ref();
-        unsupported::refuse(spec)?;
+        let annotated = annotations::Annotated::decide(spec.annotations().as_ref())?;
         let namespaces = Namespaces::new(spec)?;
         let ids = IdMaps::new(spec, &namespaces);
-        let around = mounts::Surroundings { bundle: &bundle.dir, namespaces: &namespaces, ids: ids.as_ref() };
+        let mount_label = MountLabel::decide(spec, annotated.mount_context, host)?;
+        let around = mounts::Surroundings {
+            bundle: &bundle.dir,
+            namespaces: &namespaces,
+            ids: ids.as_ref(),
+            label: mount_label.as_ref(),
+        };
         let mounts = mounts::plan(spec, &around)?;
         let mut process = Process::new(spec)?;
         if let Some(listen) = &request.listen {
@@ -231,12 +250,17 @@ impl Plan {
             readonly_paths: paths(spec, |linux| linux.readonly_paths().as_ref()),
             hostname: spec.hostname().clone().filter(|name| !name.is_empty()),
             domainname: spec.domainname().clone().filter(|name| !name.is_empty()),
+            labels: spec.process().as_ref().map_or(Ok(Labels::default()), |process| Labels::decide(process, host))?,
             seccomp: linux.and_then(|linux| linux.seccomp().as_ref()).map(seccomp::compile).transpose()?,
             time_offsets: time::offsets(linux, &namespaces)?,
             personality: linux.and_then(|linux| linux.personality().as_ref()).map(Personality::decide).transpose()?,
             memory_policy: linux
                 .and_then(|linux| linux.memory_policy().as_ref())
                 .map(MemoryPolicy::decide)
+                .transpose()?,
+            intel_rdt: linux
+                .and_then(|linux| linux.intel_rdt().as_ref())
+                .map(|rdt| IntelRdt::decide(rdt, &request.id, host))
                 .transpose()?,
             net_devices: net_devices::plan(spec, &namespaces, host)?,
             sysctls: sysctl::plan(spec, &namespaces)?,
@@ -245,7 +269,8 @@ impl Plan {
             cgroup: CgroupPlan::new(spec, request, &namespaces, host)?,
             keyring: keyring(request)?,
             preserve_fds: request.inherited_fds(),
-            for_exec: exec::record(spec, &namespaces, request)?,
+            for_exec: exec::record(spec, &namespaces, request, mount_label.as_ref())?,
+            mount_label,
             bundle: bundle.dir.clone(),
             namespaces,
             mounts,

@@ -4,6 +4,8 @@ use std::path::{Component, Path, PathBuf};
 
 use oci_spec::runtime::Spec;
 
+use super::annotations::MountContext;
+use super::lsm::MountLabel;
 use super::mount_options::{Word, word};
 use super::namespaces::{IdMap, IdMaps, Kind, Namespaces, ranges};
 use crate::error::{Error, Result};
@@ -128,6 +130,17 @@ pub struct Mount {
     pub target_itself: bool,
     /// What is bound read-only where the kernel doesn't let the container make the file system.
     pub fallback: Option<PathBuf>,
+    /// The SELinux context of a file system that takes one.
+    pub label: Option<FsLabel>,
+}
+
+/// How a file system gets its SELinux context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FsLabel {
+    /// As an option when it is made.
+    Option(MountLabel),
+    /// On its root directory afterwards: mqueue takes no options, and is labelled as a whole by that.
+    Root(String),
 }
 
 /// What the container is, as far as its mounts depend on it.
@@ -135,6 +148,7 @@ pub(super) struct Surroundings<'a> {
     pub bundle: &'a Path,
     pub namespaces: &'a Namespaces,
     pub ids: Option<&'a IdMaps>,
+    pub label: Option<&'a MountLabel>,
 }
 
 pub(super) fn plan(spec: &Spec, around: &Surroundings<'_>) -> Result<Vec<Mount>> {
@@ -225,6 +239,12 @@ fn change(attr: &mut MountAttr, set: u64, clear: u64) {
 
 fn data(index: usize, option: &str) -> Result<Option<FsOption>> {
     let (key, value) = option.split_once('=').map_or((option, None), |(key, value)| (key, Some(value)));
+    // mount(2)'s way to have commas in it, which the kernel takes off there and fsconfig(2) doesn't.
+    let unquoted = |value: &'_ str| value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).map(str::len);
+    let value = value.map(|value| match unquoted(value) {
+        Some(length) if MountContext::of_option(key).is_some() => &value[1..=length],
+        _ => value,
+    });
     if value.is_some_and(|value| value.len() > 255) {
         return Err(Error::new(format!("the value of {key:?} has more than 255 bytes, and the kernel takes no more")));
     }
@@ -264,6 +284,7 @@ fn plan_one(
         copy_up: options.copy_up.is_some(),
         target_itself: options.target_itself,
         fallback: fallback(&source, around.namespaces),
+        label: around.label.and_then(|label| fs_label(label, &source)),
         propagation: propagation(options.propagation, inherited.filter(|_| is_bind)),
         recursive_attr: options.recursive_attr,
         target,
@@ -282,6 +303,18 @@ fn check_extensions(options: &Options, source: &MountSource, field: &str) -> Res
                 .field(format!("{field}.options[{index}]")))
         }
         _ => Ok(()),
+    }
+}
+
+/// As runc: proc, sysfs and cgroup have labels of their own in the policy, and a bind mount shows the files with theirs. What the
+/// config labels itself stays so.
+fn fs_label(label: &MountLabel, source: &MountSource) -> Option<FsLabel> {
+    let MountSource::Filesystem { fstype, options, .. } = source else { return None };
+    match fstype.as_str() {
+        "proc" | "sysfs" | "cgroup2" => None,
+        "mqueue" => Some(FsLabel::Root(label.context.clone())),
+        _ if options.iter().any(|option| MountContext::of_option(&option.key).is_some()) => None,
+        _ => Some(FsLabel::Option(label.clone())),
     }
 }
 
@@ -501,11 +534,15 @@ mod tests {
     use serde_json::{Value, json};
 
     fn plan_with(mounts: &Value, linux: &Value) -> Result<Vec<Mount>> {
+        plan_labelled(mounts, linux, None)
+    }
+
+    fn plan_labelled(mounts: &Value, linux: &Value, label: Option<&MountLabel>) -> Result<Vec<Mount>> {
         let spec: Spec =
             serde_json::from_value(json!({"ociVersion": "1.3.0", "mounts": mounts, "linux": linux})).unwrap();
         let namespaces = Namespaces::new(&spec)?;
         let ids = IdMaps::new(&spec, &namespaces);
-        plan(&spec, &Surroundings { bundle: Path::new("/bundle"), namespaces: &namespaces, ids: ids.as_ref() })
+        plan(&spec, &Surroundings { bundle: Path::new("/bundle"), namespaces: &namespaces, ids: ids.as_ref(), label })
     }
 
     fn one(mount: &Value) -> Mount {
@@ -665,5 +702,44 @@ mod tests {
         assert_eq!(fallback(&["mount", "user"]), Some("/sys".into()));
         assert_eq!(fallback(&["mount", "user", "network"]), None);
         assert_eq!(fallback(&["mount"]), None);
+    }
+
+    #[test]
+    fn file_systems_are_labelled_as_by_runc() {
+        let label = MountLabel { context: "u:r:t:s0".into(), of: MountContext::Filesystem };
+        let labelled = |fstype: &str, options: &Value| {
+            let mount = json!({"destination": "/x", "type": fstype, "source": "/s", "options": options});
+            let linux = json!({"namespaces": [{"type": "mount"}, {"type": "cgroup"}]});
+            plan_labelled(&json!([mount]), &linux, Some(&label)).unwrap().remove(0).label
+        };
+        let option = Some(FsLabel::Option(label.clone()));
+        for (fstype, expected) in [
+            ("tmpfs", option.clone()),
+            ("devpts", option.clone()),
+            ("overlay", option),
+            ("mqueue", Some(FsLabel::Root("u:r:t:s0".into()))),
+            ("proc", None),
+            ("sysfs", None),
+            ("cgroup", None),
+            ("cgroup2", None),
+        ] {
+            assert_eq!(labelled(fstype, &json!([])), expected, "{fstype}");
+        }
+        assert_eq!(labelled("none", &json!(["bind"])), None);
+        assert_eq!(labelled("tmpfs", &json!(["remount"])), None);
+        assert_eq!(labelled("tmpfs", &json!(["rootcontext=u:r:own:s0"])), None);
+    }
+
+    #[test]
+    fn the_quotes_of_a_context_are_mounts_own() {
+        let options = |option: &str| {
+            let mount = one(&json!({"destination": "/x", "type": "tmpfs", "source": "x", "options": [option]}));
+            let MountSource::Filesystem { options, .. } = mount.source else { panic!("{option}") };
+            options[0].value.clone().unwrap()
+        };
+        assert_eq!(options("context=\"u:r:t:s0:c1,c2\""), "u:r:t:s0:c1,c2");
+        assert_eq!(options("context=u:r:t:s0"), "u:r:t:s0");
+        assert_eq!(options("context=\""), "\"");
+        assert_eq!(options("size=\"1\""), "\"1\"");
     }
 }
