@@ -51,6 +51,7 @@ mod systemd;
 mod systemd_driver;
 mod terminal;
 mod time;
+mod timeline;
 
 use std::process::ExitCode;
 
@@ -107,6 +108,7 @@ fn cases() -> Vec<Case> {
         hooks::cases(),
         terminal::cases(),
         time::cases(),
+        timeline::cases(),
         systemd::cases(),
         systemd_driver::cases(),
         cgroup::cases(),

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Annotate, Context, Error, Result};
+use crate::timeline;
 
 /// A bundle that was read and found valid: `config.json` as the spec's types, and the directories that it is about.
 #[derive(Debug)]
@@ -33,6 +34,7 @@ impl Bundle {
     /// # Errors
     /// Names the field, or the line and column where it is no JSON.
     pub fn open(dir: &Path) -> Result<Self> {
+        let _step = timeline::step("read config.json");
         let dir = real_path(dir).call("open").doing(|| format!("bundle {}", dir.display()))?;
         let path = dir.join("config.json");
         let text = fs::read(&path)

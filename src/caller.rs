@@ -12,6 +12,7 @@ use crate::error::{Annotate, Context, Error, Result};
 use crate::plan::ListenFds;
 use crate::sync::send_fd;
 use crate::sys;
+use crate::timeline;
 
 /// Who takes a process's terminal, when it has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +76,7 @@ pub(crate) fn check_preserved_fds(count: u32) -> Result<()> {
 /// Digits only, and there in one piece or not at all.
 pub(crate) fn write_pid_file(path: Option<&Path>, pid: i32) -> Result<()> {
     let Some(path) = path else { return Ok(()) };
+    let _step = timeline::step("write the pid file");
     let describe = || format!("--pid-file {}", path.display());
     let name = path.file_name().ok_or_else(|| Error::new("it has no file name").doing(describe()))?;
     let temporary = path.with_file_name([OsStr::new("."), name].join(OsStr::new("")));

@@ -20,7 +20,7 @@ use self::words::{Creation, Execution, Global, Line, Names, Words};
 use crate::error::{Annotate, Context, Error, Result};
 use crate::plan::ExecRequest;
 use crate::state::OCI_VERSION;
-use crate::{create, events, exec, features, list, log, run};
+use crate::{create, events, exec, features, list, log, run, timeline};
 
 /// The words of a command line in the parser's spelling.
 #[cfg(any(test, fuzzing))]
@@ -36,6 +36,8 @@ pub struct Invocation {
     pub root: PathBuf,
     /// Whether the caller named that directory.
     pub explicit_root: bool,
+    /// Where the times of its steps go, if anywhere.
+    pub timeline: Option<timeline::Output>,
     /// The command.
     pub command: Command,
 }
@@ -132,7 +134,8 @@ fn settle(global: Global, words: Words) -> Result<Invocation, Wrong> {
     let given_root = set(global.root.clone());
     let root = settle_root(given_root.as_deref())?;
     let command = settle_command(&global, &root, words)?;
-    Ok(Invocation { log: log_options(global)?, root, explicit_root: given_root.is_some(), command })
+    let timeline = set(global.timeline.clone()).map(timeline_output).transpose()?;
+    Ok(Invocation { log: log_options(global)?, root, explicit_root: given_root.is_some(), timeline, command })
 }
 
 fn settle_command(global: &Global, root: &Path, words: Words) -> Result<Command, Wrong> {
@@ -360,6 +363,10 @@ fn log_options(global: Global) -> Result<log::Options> {
     Ok(log::Options { file: set(global.log), format, debug })
 }
 
+fn timeline_output(file: OsString) -> Result<timeline::Output> {
+    if file == "-" { Ok(timeline::Output::Table) } else { absolute(file).map(timeline::Output::Trace) }
+}
+
 /// An empty value is as good as none: callers pass `--pid-file "$UNSET"`.
 fn set(value: Option<OsString>) -> Option<OsString> {
     value.filter(|value| !value.is_empty())
@@ -488,7 +495,9 @@ mod tests {
             "--root /run/containerd/runc/default --log /b/log.json --log-format json --systemd-cgroup create \
              --bundle /b --pid-file /b/init.pid --console-socket /tmp/pty.sock --no-pivot ctr",
         );
-        let Ok(Invocation { log, root, explicit_root: true, command: Command::Create(options) }) = invocation else {
+        let Ok(Invocation { log, root, explicit_root: true, timeline: None, command: Command::Create(options) }) =
+            invocation
+        else {
             panic!("not understood");
         };
         assert_eq!(log.file.as_deref(), Some(OsStr::new("/b/log.json")));

@@ -13,6 +13,7 @@ use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize,
 use crate::error::{Context, Error, Result};
 use crate::notify::Notify;
 use crate::sys;
+use crate::timeline;
 
 /// Signals that mean this process and not the container.
 const OWN: [Signal; 7] =
@@ -53,6 +54,7 @@ impl Foreground {
 
     /// Passes signals and, with a terminal, everything typed and printed, until the container's init is gone.
     pub(crate) fn stay_with(&mut self, init: &OwnedFd) -> Result<()> {
+        let _step = timeline::step("stay with the program");
         loop {
             let mut fds = vec![PollFd::new(init, PollFlags::IN), PollFd::new(&self.signals, PollFlags::IN)];
             let ends = self.relay.as_ref().map(|relay| relay.interests(&mut fds)).unwrap_or_default();

@@ -19,7 +19,7 @@ use crate::sources::Opened;
 use crate::spawn::{self, Child};
 use crate::state::{self, Claim, Record, State, Status};
 use crate::sync::Step;
-use crate::{gate, hooks, net_devices, notify, sys};
+use crate::{gate, hooks, net_devices, notify, sys, timeline};
 
 /// What the command line of `create` asks for.
 #[derive(Debug, Clone, Default)]
@@ -72,7 +72,7 @@ pub(crate) fn container(options: &Options, terminal: TerminalGoes) -> Result<Cre
     let request = options.request();
     sys::cloexec_from(request.inherited_fds().saturating_add(3)).call("close_range")?;
     let bundle = Bundle::open(&options.bundle)?;
-    let plan = Plan::new(&bundle, &request, &Host::probe())?;
+    let plan = decide(&bundle, &request)?;
     let wants_terminal = plan.process.terminal.is_some();
     let console_socket = caller::console_socket(options.console_socket.as_deref(), wants_terminal, terminal)?;
     let pidfd_socket = caller::pidfd_socket(options.pidfd_socket.as_deref())?;
@@ -88,6 +88,11 @@ pub(crate) fn container(options: &Options, terminal: TerminalGoes) -> Result<Cre
     let (record, init, terminal) = from_plan(&plan, options, terminal, &claim, inherited, pidfd_socket)
         .inspect_err(|_| hooks::run_all(&plan.hooks.poststop, reading(&this(&plan, Status::Stopped, 0))))?;
     Ok(Created { state: claim.keep()?, record, init, terminal })
+}
+
+fn decide(bundle: &Bundle, request: &Request) -> Result<Plan> {
+    let _step = timeline::step("plan");
+    Plan::new(bundle, request, &Host::probe())
 }
 
 /// The line from the plan to the container. Each step undoes itself when a later one fails.

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::hooks::Circumstances;
 use crate::spawn::wait_gone;
 use crate::state::{self, DOES_NOT_EXIST, Record, State, Status};
-use crate::{hooks, sys};
+use crate::{hooks, sys, timeline};
 
 /// How long a killed init gets to be gone.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -29,6 +29,7 @@ pub fn delete(root: &Path, id: &str, force: bool) -> Result<()> {
 }
 
 fn remove(root: &Path, id: &str, force: bool) -> Result<()> {
+    let _step = timeline::step("delete");
     let state = State::open(root, id)?;
     if state.try_lock().is_err() {
         // A creation or a start has the lock. One that hangs ends when its container dies; without force it is waited for.
@@ -94,6 +95,7 @@ fn kill_all(state: &State) -> Result<()> {
 }
 
 fn kill_init(init: &OwnedFd) -> Result<()> {
+    let _step = timeline::step("kill, and wait for the end");
     match sys::pidfd_send_signal(init.as_fd(), libc::SIGKILL) {
         Ok(()) | Err(Errno::SRCH) => (),
         Err(errno) => return Err(Error::call("pidfd_send_signal", errno)),

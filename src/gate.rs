@@ -21,6 +21,7 @@ use rustix::net::{
 use crate::agent::never_came;
 use crate::error::{Annotate, Context, Error, Result};
 use crate::sync::{Step, Sync, out_of_order};
+use crate::timeline;
 
 /// What takes the listener of the init's seccomp filter.
 pub type HandOver<'a> = &'a dyn Fn(&OwnedFd) -> Result<()>;
@@ -30,6 +31,7 @@ const GO: &[u8] = b"go";
 
 /// Makes the gate in a state directory, closed.
 pub fn make(state_dir: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let _step = timeline::step("make the gate");
     let listener = socket(SocketFlags::CLOEXEC)?;
     bind(&listener, &address(state_dir)?).call("bind").doing(|| "make the gate")?;
     listen(&listener, 16).call("listen").doing(|| "make the gate")?;
@@ -38,6 +40,7 @@ pub fn make(state_dir: BorrowedFd<'_>) -> Result<OwnedFd> {
 
 /// Waits until somebody opens the gate. The connection that comes back tells them how it went, by its end.
 pub fn wait(gate: BorrowedFd<'_>) -> Result<Sync> {
+    let _step = timeline::step("wait at the gate");
     loop {
         let caller = match accept_with(gate, SocketFlags::CLOEXEC) {
             Err(Errno::INTR | Errno::CONNABORTED) => continue,
@@ -54,6 +57,7 @@ pub fn wait(gate: BorrowedFd<'_>) -> Result<Sync> {
 
 /// Tells whoever opened the gate that the program comes next.
 pub fn announce_program(caller: &Sync) -> Result<()> {
+    timeline::last_step("execute the program");
     match caller.tell(Step::Executing) {
         // The caller of start went away; the program doesn't depend on it.
         Err(error) if matches!(error.errno(), Some(Errno::PIPE | Errno::CONNRESET)) => Ok(()),
@@ -67,6 +71,7 @@ pub fn announce_program(caller: &Sync) -> Result<()> {
 /// The init's own report of why the program could not be executed, or that it died before. `ECONNREFUSED` or `ENOENT` when
 /// nobody waits there: the gate was opened before, or the init is dead.
 pub fn open(state_dir: BorrowedFd<'_>, agent: Option<HandOver<'_>>) -> Result<()> {
+    let _step = timeline::step("open the gate, until the program is executed");
     let caller = socket(SocketFlags::CLOEXEC)?;
     connect(&caller, &address(state_dir)?).call("connect").doing(|| "open the gate")?;
     rustix::net::send(&caller, GO, SendFlags::NOSIGNAL).call("send").doing(|| "open the gate")?;

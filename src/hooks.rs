@@ -17,6 +17,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use crate::error::{Annotate, Context, Error, Result};
 use crate::plan::Hook;
 use crate::sys;
+use crate::timeline;
 
 /// How much of a failed hook's output its error quotes.
 const QUOTED: u64 = 4096;
@@ -50,6 +51,7 @@ pub fn run_all(hooks: &[Hook], with: Circumstances<'_>) {
 }
 
 fn run_one(hook: &Hook, with: Circumstances<'_>) -> Result<()> {
+    let _step = timeline::step_with(|| format!("hook {}", hook.path.display()).into());
     // Files, not pipes: a hook that reads nothing or writes much holds nobody up.
     let input = scratch_file(with.state)?;
     let mut output = scratch_file(&[])?;

@@ -44,3 +44,4 @@ pub mod state;
 mod sync;
 mod sys;
 mod table;
+pub mod timeline;

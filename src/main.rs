@@ -8,6 +8,7 @@ use orlop::error::{Annotate, Context, Error, Result};
 use orlop::log::{self, Log};
 use orlop::{
     create, delete, events, exec, features, kill, list, mounts, own_binary, pause, ps, run, spec, start, state,
+    timeline,
 };
 
 fn main() -> ExitCode {
@@ -24,13 +25,22 @@ fn obey(invocation: &Invocation) -> ExitCode {
         Ok(log) => log,
         Err(error) => return fail(&Log::to_stderr(), &error.to_string()),
     };
-    match execute(invocation) {
+    match execute_timed(invocation) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             log.failure(&in_runcs_words(&invocation.command, &error));
             failure_of(&invocation.command)
         }
     }
+}
+
+/// A command that failed has a timeline too, which says where.
+fn execute_timed(invocation: &Invocation) -> Result<u8> {
+    let recording = invocation.timeline.clone().map(timeline::begin).transpose()?;
+    let done = execute(invocation);
+    let written = recording.map_or(Ok(()), timeline::Recording::finish);
+    let code = done?;
+    written.map(|()| code)
 }
 
 fn execute(invocation: &Invocation) -> Result<u8> {

@@ -20,6 +20,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::error::{Annotate, Context, Error, Result};
 use crate::plan::NetDevice;
+use crate::timeline;
 
 /// Devices that a container has: they go back to the host when dropped, unless it keeps them.
 #[derive(Debug, Default)]
@@ -69,6 +70,7 @@ impl Back {
 /// # Errors
 /// Names the device in the config. Those that have moved already are back on the host then.
 pub fn hand_over(devices: &[NetDevice], pid: i32) -> Result<Moved> {
+    let _step = timeline::step("hand the network devices over");
     if devices.is_empty() {
         return Ok(Moved::default());
     }

@@ -21,7 +21,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::error::{Annotate, Context, Error, Result};
 use crate::inside::{PROC_ROOT_INO, PROC_SUPER_MAGIC};
 use crate::plan::{Device, IdMapped, Kind, LiveMounts, Mount, MountIds, MountSource, Plan, ProcTarget, SourceLink};
-use crate::{spawn, sys};
+use crate::{spawn, sys, timeline};
 
 /// What a mount has of the host.
 #[derive(Debug)]
@@ -76,6 +76,7 @@ impl Opened {
 
 impl Sources {
     fn open(plan: &Plan, id_mapped: Vec<(usize, OwnedFd)>) -> Result<Self> {
+        let _step = timeline::step("open what comes from the host");
         let file_limit = allow_many_files(plan.mounts.len());
         Ok(Self {
             file_limit,

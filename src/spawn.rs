@@ -22,6 +22,7 @@ use crate::sync::{Received, Step, Sync, out_of_order};
 use crate::sys::{
     CloneFlags, Cloned, SchedulingAttributes, clone_sibling, clone3, exit_now, ioprio_set, sched_setattr,
 };
+use crate::timeline;
 
 /// Takes the listener of a seccomp filter, and the pid of the process that it is of.
 pub type Handover = Box<dyn Fn(&OwnedFd, i32) -> Result<()>>;
@@ -96,9 +97,11 @@ fn birth(
     cgroup: Option<BorrowedFd<'_>>,
     body: impl FnOnce(Sync) -> u8,
 ) -> Result<Child> {
+    let _step = timeline::step("clone");
     let (parent_end, child_end) = Sync::pair()?;
     match clone3(flags, cgroup).map_err(clone_error)? {
         Cloned::Child => {
+            timeline::born();
             drop(parent_end);
             exit_now(body(child_end))
         }
@@ -167,7 +170,10 @@ pub fn replace(sync: &Sync, namespaces: u64) -> Result<()> {
     };
     match cloned.map_err(clone_error)? {
         // The parent answers when it knows the new process, so that nothing overtakes the introduction.
-        Cloned::Child => sync.wait_for(Step::IdsMapped)?.map(drop).or_else(|_| exit_now(1)),
+        Cloned::Child => {
+            timeline::born();
+            sync.wait_for(Step::IdsMapped)?.map(drop).or_else(|_| exit_now(1))
+        }
         Cloned::Parent(pid, pidfd) => {
             sync.send(Step::Replaced, pid.as_raw_nonzero().to_string().as_bytes(), Some(pidfd.as_fd()))?;
             exit_now(0)
@@ -287,6 +293,7 @@ pub fn link_type(kind: Kind) -> LinkNameSpaceType {
 impl Child {
     /// Waits for a step of the child, and says how it died when it can't come any more.
     pub fn wait_for(&self, step: Step) -> Result<Received> {
+        let _step = timeline::step_with(|| format!("wait for {step:?}").into());
         loop {
             match self.sync.next()? {
                 Ok((Step::Listener, received)) => self.hand_over(&received)?,
@@ -345,6 +352,7 @@ impl Child {
 
     /// Waits until the program was executed, which ends the conversation.
     pub fn wait_executed(&self) -> Result<()> {
+        let _step = timeline::step("wait until the program is executed");
         self.wait_for(Step::Executing)?;
         loop {
             match self.sync.next()? {
@@ -361,6 +369,7 @@ impl Child {
     /// A user without privileges may map its own ids by itself; for more, what `/etc/subuid` and `/etc/subgid` grant, there are
     /// newuidmap(1) and newgidmap(1).
     pub fn map_ids(&self, ids: &IdMaps) -> Result<()> {
+        let _step = timeline::step("map ids");
         let privileged = rustix::process::geteuid().is_root();
         let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         if privileged || IdMaps::is_only(&ids.uids, uid) {

@@ -38,6 +38,7 @@ use crate::notify;
 use crate::plan::{CgroupPlan, Hook, Kind, Plan, check_id};
 use crate::resctrl::{self, Groups};
 use crate::seccomp::Listener;
+use crate::timeline;
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 const RECORD: &str = "state.json";
@@ -212,6 +213,7 @@ impl Claim {
     /// # Errors
     /// runc's text where the id is taken.
     pub fn new(root: &Path, id: &str) -> Result<Self> {
+        let _step = timeline::step("claim the id");
         check_id(id)?;
         let describe = || format!("state directory {}", root.join(id).display());
         let parent = open_root(root).doing(describe)?;
@@ -273,6 +275,7 @@ impl Claim {
 
     /// Writes the record. From here on the container exists, and `delete` can always clean up.
     pub fn save(&self, plan: &Plan, pid: Pid, cgroup: Option<&NewCgroup>, resctrl: Option<&Groups>) -> Result<Record> {
+        let _step = timeline::step("save the state");
         let record = Record {
             id: plan.id.clone(),
             init: Init::of(pid)?,
@@ -412,6 +415,7 @@ impl State {
     /// # Errors
     /// When the record can't be understood: `delete --force` still removes the container.
     pub fn load(&self) -> Result<Option<Record>> {
+        let _step = timeline::step("load the state");
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut file = match openat(&self.dir, RECORD, flags, Mode::empty()) {
             Ok(file) => fs::File::from(file),
@@ -485,6 +489,7 @@ impl State {
 
     /// Removes the directory and everything in it. Gone already is as good.
     pub fn remove(&self) -> Result<()> {
+        let _step = timeline::step("remove the state");
         for entry in rustix::fs::Dir::read_from(&self.dir).call("read")? {
             let entry = entry.call("read")?;
             if entry.file_name() != c"." && entry.file_name() != c".." {

@@ -27,6 +27,7 @@ use crate::host::in_user_namespace;
 use crate::plan::CgroupPlan;
 use crate::plan::systemd::Scope;
 use crate::sys;
+use crate::timeline;
 
 pub use stats::{Amount, CpuTime, DeviceIo, HugePageUse, MemoryUse, Pids, Pressure, Stall, Statistics};
 pub use systemd::Unit;
@@ -67,6 +68,7 @@ impl NewCgroup {
     /// # Errors
     /// Names `linux.cgroupsPath` where the cgroup is in use, frozen or can't be made.
     pub fn create(plan: &CgroupPlan) -> Result<Option<Self>> {
+        let _step = timeline::step("make the cgroup");
         if plan.scope.is_some() {
             return Ok(None);
         }
@@ -98,6 +100,7 @@ impl NewCgroup {
     /// # Errors
     /// Names `--systemd-cgroup` and the unit. The scope ends with the process then.
     pub fn around(pid: Pid, scope: &Scope, plan: &CgroupPlan) -> Result<Self> {
+        let _step = timeline::step("have systemd make the cgroup");
         let unit = Unit::start(scope, pid)?;
         let path = systemd::placed(&plan.root, pid, &plan.path)?;
         let cgroup = Cgroup::open(&path)?.ok_or_else(|| Error::new("systemd has ended it again").doing(&unit.name))?;
@@ -111,6 +114,7 @@ impl NewCgroup {
     /// # Errors
     /// Names the field of `linux.resources`.
     pub fn restrict(&self, plan: &CgroupPlan) -> Result<()> {
+        let _step = timeline::step("put limits and device rules in force");
         self.cgroup.limit(&plan.resources)?;
         let Some(rules) = plan.devices.as_ref().filter(|rules| !devices::allows_everything(rules)) else {
             return Ok(());
@@ -277,6 +281,7 @@ impl Cgroup {
     }
 
     fn restrict_devices(&self, rules: &[devices::Rule]) -> Result<()> {
+        let _step = timeline::step("load the device program");
         let program = devices::compile(rules);
         let program = sys::load_device_program(program.instructions()).call("bpf(BPF_PROG_LOAD)")?;
         sys::attach_device_program(self.dir.as_fd(), program.as_fd()).call("bpf(BPF_PROG_ATTACH)")
@@ -297,6 +302,7 @@ impl Cgroup {
     /// # Errors
     /// When a process doesn't die within ten seconds.
     pub fn remove(&self) -> Result<()> {
+        let _step = timeline::step("remove the cgroup");
         let describe = || format!("remove cgroup {}", self.path.display());
         self.remove_if_empty()
             .or_else(|_| {

@@ -41,6 +41,7 @@ pub(super) const VALUES: &[&str] = &[
     "process-label",
     "root",
     "rootless",
+    "timeline",
     "u",
     "user",
 ];

@@ -51,6 +51,9 @@ pub(super) struct Global {
     /// put containers into systemd's scopes; cgroupsPath is then "slice:prefix:name"
     #[arg(long, global = true)]
     pub(super) systemd_cgroup: bool,
+    /// write down when each step began and ended: a trace for ui.perfetto.dev; "-" prints a table
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) timeline: Option<OsString>,
     #[arg(long, global = true, hide = true)]
     pub(super) cgroup_manager: Option<OsString>,
     /// accepted and without effect: true, false or auto

@@ -17,7 +17,7 @@ use crate::error::{Context, Result};
 use crate::inside::Inside;
 use crate::plan::{ExecPlan, Kind};
 use crate::sync::{Step, Sync};
-use crate::{spawn, sys};
+use crate::{spawn, sys, timeline};
 
 /// What the parent opened for the process.
 #[derive(Debug)]
@@ -75,6 +75,7 @@ fn attach(plan: &ExecPlan, joining: &Joining<'_>, parent: &Sync) -> Result<Infal
     if process.terminal.is_some() {
         console::control()?;
     }
+    timeline::last_step("execute the program");
     parent.tell(Step::Executing)?;
     confine_at(Moment::BeforeTheProgram, plan, parent)?;
     program.execute()

@@ -16,6 +16,7 @@ use crate::error::{Annotate, Context, Error, Result};
 use crate::inside::{Inside, Make};
 use crate::plan::Process;
 use crate::sync::{Step, Sync, send_fd};
+use crate::timeline;
 
 const DEVPTS_SUPER_MAGIC: i64 = 0x1cd1;
 
@@ -85,11 +86,12 @@ fn bind_console(root: &Inside, peer: BorrowedFd<'_>) -> Result<()> {
 
 /// Sends the main side to the console socket, or to the parent where there is none.
 pub(super) fn hand_over(main: Option<OwnedFd>, socket: Option<BorrowedFd<'_>>, parent: &Sync) -> Result<()> {
-    match (main, socket) {
-        (None, _) => Ok(()),
-        (Some(main), None) => parent.send(Step::Terminal, &[], Some(main.as_fd())),
+    let Some(main) = main else { return Ok(()) };
+    let _step = timeline::step("hand the terminal over");
+    match socket {
+        None => parent.send(Step::Terminal, &[], Some(main.as_fd())),
         // runc's name for the terminal is the text that goes with it.
-        (Some(main), Some(socket)) => {
+        Some(socket) => {
             send_fd(socket, b"/dev/pts/ptmx", main.as_fd()).doing(|| "send the terminal to the console socket")
         }
     }

@@ -16,6 +16,7 @@ use crate::host::in_user_namespace;
 use crate::inside::{Inside, Make, exists};
 use crate::plan::{Device, DeviceKind, Devices, Plan};
 use crate::sources::device_source;
+use crate::timeline;
 
 /// Links that every container has (config-linux.md, /dev symbolic links).
 const LINKS: [(&str, &str); 4] = [
@@ -28,6 +29,7 @@ const LINKS: [(&str, &str); 4] = [
 /// Makes the nodes, or binds the host's where `sources` brings those, and the links.
 pub(super) fn make(plan: &Plan, root: &Inside, sources: Vec<OwnedFd>) -> Result<()> {
     let Some(devices) = &plan.devices else { return Ok(()) };
+    let _step = timeline::step("make the devices");
     let dev = root.find_or_make(Path::new("/dev"), Make::Dir)?;
     // Nodes have the mode that the config says, and the hooks that follow a mask that is fit for the host.
     let mask = umask(Mode::empty());

@@ -14,6 +14,7 @@ use rustix::thread::{
 use crate::error::{Annotate, Context, Error, Result};
 use crate::plan::{Capabilities, Process, User};
 use crate::sys;
+use crate::timeline;
 
 /// In a user namespace: becomes its root, as who everything inside is made. Before that the process is still the caller's user,
 /// and may open what the caller may.
@@ -35,6 +36,7 @@ pub(super) fn become_root(in_user_namespace: bool) -> Result<()> {
 /// A session keyring of the container's own, so that it shares no keys with the caller.
 pub(super) fn join_keyring(name: Option<&CStr>) -> Result<()> {
     let Some(name) = name else { return Ok(()) };
+    let _step = timeline::step("join a session keyring");
     match sys::join_session_keyring(name) {
         // A kernel without keyrings has nothing to share.
         Ok(()) | Err(Errno::NOSYS) => Ok(()),
@@ -46,6 +48,7 @@ pub(super) fn join_keyring(name: Option<&CStr>) -> Result<()> {
 
 /// Becomes the user of the config. There is no way back; what needs privileges is done.
 pub(super) fn assume(process: &Process) -> Result<()> {
+    let _step = timeline::step("become the user");
     let Capabilities { bounding, .. } = process.capabilities;
     drop_from_bounding(bounding).field("process.capabilities.bounding")?;
     if process.user.uid != 0 {

@@ -31,7 +31,7 @@ use crate::sources::{Opened, restore_file_limit};
 use crate::spawn::Unjoined;
 use crate::state::{self, Status};
 use crate::sync::{Step, Sync};
-use crate::{gate, hooks, sys};
+use crate::{gate, hooks, sys, timeline};
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use program::{explain_refusal, home_of};
@@ -122,6 +122,7 @@ fn wait_for_the_runtime(plan: &Plan, parent: &Sync) -> Result<()> {
 
 /// Says a step to the parent and waits for its answer. Without the parent there is nobody to become a container for.
 fn tell_and_wait(parent: &Sync, step: Step, answer: Step) -> Result<()> {
+    let _step = timeline::step_with(|| format!("wait for {answer:?}").into());
     parent.tell(step)?;
     wait(parent, answer)
 }

@@ -17,14 +17,17 @@ use crate::inside::{Inside, Make, PROC_SUPER_MAGIC};
 use crate::plan::{FsLabel, FsOption, Mount, MountLabel, MountSource, Plan, ProcTarget};
 use crate::sources::Source;
 use crate::sys::{MountAttr, mount_setattr};
+use crate::timeline;
 
 /// Mounts everything, in the config's order.
 pub(super) fn attach(plan: &Plan, root: &Inside, sources: Vec<Option<Source>>) -> Result<()> {
+    let _step = timeline::step("mount");
     plan.mounts.iter().zip(sources).try_for_each(|(mount, source)| attach_one(mount, root, source))
 }
 
 /// Mounts one.
 pub(super) fn attach_one(mount: &Mount, root: &Inside, source: Option<Source>) -> Result<()> {
+    let _step = timeline::step_with(|| format!("mount {}", mount.target.display()).into());
     attach_at_target(mount, root, source)
         .doing(|| format!("mount {:?}", mount.target.display().to_string()))
         .field_with(|| mount.field.clone())

@@ -14,9 +14,11 @@ use crate::inside::{open_in_proc, private_proc};
 use crate::plan::{Joined, Kind, Namespaces, Plan, Sysctl};
 use crate::spawn::{self, Unjoined, join_error, link_type};
 use crate::sync::{Step, Sync};
+use crate::timeline;
 
 /// Enters what the clone did not bring, and waits for what only the parent can do.
 pub(super) fn enter(plan: &Plan, unjoined: Unjoined, parent: &Sync) -> Result<()> {
+    let _step = timeline::step("enter namespaces");
     if plan.cgroup.scope.is_some() {
         // First of all: a user's systemd moves only what is still that user's, and a successor is born where its maker is.
         wait(parent, Step::Placed)?;
@@ -51,6 +53,7 @@ pub(super) fn enter(plan: &Plan, unjoined: Unjoined, parent: &Sync) -> Result<()
 /// Joins the namespaces of these bits that the process `of` has: all at once, the user namespace first. The pid namespace is
 /// for this process's children.
 pub(super) fn join_all(of: BorrowedFd<'_>, bits: u64) -> Result<()> {
+    let _step = timeline::step("join the container's namespaces");
     let kinds = u32::try_from(bits).map_err(|_| Error::new("namespaces of no kind that setns(2) knows"))?;
     move_into_thread_name_spaces(of, ThreadNameSpaceType::from_bits_retain(kinds))
         .call("setns")
@@ -101,6 +104,7 @@ pub(super) fn bring_loopback_up(plan: &Plan) -> Result<()> {
     if !plan.namespaces.is_new(Kind::Network) {
         return Ok(());
     }
+    let _step = timeline::step("bring the loopback device up");
     crate::sys::bring_up(c"lo")
         .call("ioctl(SIOCSIFFLAGS)")
         .doing(|| "bring the loopback device up")
@@ -112,6 +116,7 @@ pub(super) fn set_parameters(plan: &Plan) -> Result<()> {
     if plan.sysctls.is_empty() {
         return Ok(());
     }
+    let _step = timeline::step("set kernel parameters");
     let proc = private_proc().doing(|| "open a procfs of one's own").field("linux.sysctl")?;
     plan.sysctls.iter().try_for_each(|sysctl| set_parameter(&proc, sysctl).field(&sysctl.field))
 }

@@ -15,9 +15,11 @@ use crate::error::{Annotate, Context, Error, Result};
 use crate::inside::{Inside, is_char_device};
 use crate::plan::{MountLabel, Plan};
 use crate::sys::{MountAttr, mount_setattr};
+use crate::timeline;
 
 /// Makes the read-only paths read-only, and hides the masked ones.
 pub(super) fn protect(plan: &Plan, root: &Inside) -> Result<()> {
+    let _step = timeline::step("mask paths, and make paths read-only");
     for (i, path) in plan.readonly_paths.iter().enumerate() {
         each(root, path, |found| make_readonly(found.as_fd())).field_with(|| format!("linux.readonlyPaths[{i}]"))?;
     }

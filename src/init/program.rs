@@ -17,6 +17,7 @@ use crate::error::{Annotate, Context, Error, Result, errno_text};
 use crate::inside::{Inside, Make};
 use crate::plan::{Plan, Process};
 use crate::sys;
+use crate::timeline;
 
 /// Where execvp(3) looks without a PATH.
 const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
@@ -52,6 +53,7 @@ pub(super) fn existing_directory(process: &Process, root: &Inside) -> Result<Own
 /// # Errors
 /// In runc's words, which engines read to tell "not found" (127) from "can't be executed" (126).
 pub(super) fn find(process: &Process, root: &Inside, cwd: &OwnedFd) -> Result<Program> {
+    let _step = timeline::step("find the program");
     enter(process, cwd).doing(|| process.cwd.display().to_string()).field("process.cwd")?;
     let mut env = process.env.clone();
     if process.variable("HOME").is_none() {

@@ -12,12 +12,14 @@ use crate::error::{Annotate, Context, Error, Result};
 use crate::inside::Inside;
 use crate::plan::{Plan, Propagation};
 use crate::sys::{MountAttr, mount_setattr};
+use crate::timeline;
 
 const SLAVE: Propagation = Propagation { kind: libc::MS_SLAVE, recursive: true };
 
 /// Attaches the copy of the root file system where this process can look paths up in it: over its own directory, where hooks
 /// look for it by the path that they know.
 pub(super) fn attach(plan: &Plan, tree: OwnedFd) -> Result<Inside> {
+    let _step = timeline::step("attach the root");
     // Nothing that is mounted or unmounted here may reach the host.
     let old_root = open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).call("open")?;
     propagate(old_root.as_fd(), SLAVE).doing(|| "part from the host's mounts")?;
@@ -41,6 +43,7 @@ fn place(plan: &Plan) -> &Path {
 
 /// Makes the container's root this process's, and leaves nothing of the old one.
 pub(super) fn enter(plan: &Plan, root: &Inside) -> Result<()> {
+    let _step = timeline::step("enter the root");
     fchdir(root.root()).call("fchdir")?;
     if plan.root.no_pivot {
         chroot(".").call("chroot")?;
@@ -62,6 +65,7 @@ fn pivot_error(errno: Errno) -> Error {
 
 /// What had to wait until everything was made and mounted: the root's own propagation, and read-only mounts.
 pub(super) fn finish(plan: &Plan, root: &Inside) -> Result<()> {
+    let _step = timeline::step("finish the root");
     let readonly = MountAttr { set: libc::MOUNT_ATTR_RDONLY, ..MountAttr::default() };
     for mount in plan.mounts.iter().filter(|mount| mount.late_readonly) {
         let target = root.find(&mount.target).call("openat2").field(&mount.field)?;

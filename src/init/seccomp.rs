@@ -10,6 +10,7 @@ use crate::plan::Process;
 use crate::seccomp::Filter;
 use crate::sync::{Step, Sync};
 use crate::sys::set_seccomp_filter;
+use crate::timeline;
 
 /// When a filter can be installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,7 @@ pub(super) fn assume_and_confine(
 
 /// Installs the filter. Its listener, if it has one, goes to whoever waits for the program, who hands it to the agent.
 pub(super) fn install(filter: &Filter, waiting: &Sync) -> Result<()> {
+    timeline::last_step("execute the program");
     let installed = set_seccomp_filter(filter.flags, &filter.program);
     let listener = installed.map_err(explain).field("linux.seccomp")?;
     match listener {

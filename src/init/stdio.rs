@@ -10,12 +10,14 @@ use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stderr, stdin, stdout}
 use crate::error::{Context, Error, Result};
 use crate::inside::{Inside, is_char_device};
 use crate::plan::Process;
+use crate::timeline;
 
 /// Puts a descriptor in a stream's place.
 type Replace = fn(&OwnedFd) -> Result<(), Errno>;
 
 /// Gives the container's user its standard streams, and the container's own null device in place of the host's.
 pub(super) fn prepare(process: &Process, root: &Inside) -> Result<()> {
+    let _step = timeline::step("prepare the standard streams");
     if process.terminal.is_some() {
         return Ok(());
     }

@@ -12,6 +12,7 @@ mod mount;
 mod net;
 mod schedule;
 mod seccomp;
+mod shared;
 mod signal;
 
 pub use access::may_execute;
@@ -23,6 +24,7 @@ pub use mount::{MountAttr, map_mount_ids, mount_setattr};
 pub use net::bring_up;
 pub use schedule::{SchedulingAttributes, ioprio_set, sched_setattr, set_mempolicy};
 pub use seccomp::{knows_seccomp_flag, set_seccomp_filter};
+pub use shared::shared_words;
 pub use signal::{block_no_signal, pidfd_send_signal, reset_signals};
 
 use rustix::io::Errno;
