@@ -20,6 +20,7 @@ cases![
     other_paths_stay_writable,
     both_in_a_user_namespace,
     many_masked_paths,
+    the_same_path_many_times,
 ];
 
 fn masking(paths: Value) -> Container {
@@ -135,6 +136,16 @@ fn both_in_a_user_namespace() {
     let output = c.args(["sequence", "cat", "/proc/version", "--", "ls", "/sys/kernel", "--", "report"]).run().ok();
     assert!(output.stdout.starts_with("{}\n"), "{}", output.stdout);
     assert!(is_read_only(&output.report(), "/proc/sys"));
+}
+
+/// A copy of what is mounted on a cover, and not of the cover alone, would double with each time.
+fn the_same_path_many_times() {
+    let c = masking(json!(vec!["/sys/kernel"; 100])).args(["ls", "/sys/kernel"]);
+    assert_eq!(c.run().ok().stdout, "{}\n");
+    let c = masking(json!(vec!["/proc/version"; 100])).args(["cat", "/proc/version"]);
+    assert_eq!(c.run().ok().stdout, "");
+    let c = Container::new().set("/linux/readonlyPaths", json!(vec!["/sys/kernel"; 100]));
+    c.args(["exit", "0"]).run().ok();
 }
 
 fn many_masked_paths() {

@@ -41,18 +41,15 @@ fn each(root: &Inside, path: &Path, protect: impl FnOnce(OwnedFd) -> Result<()>)
 }
 
 fn make_readonly(found: BorrowedFd<'_>) -> Result<()> {
-    let copy = copy(found)?;
+    let copy = copy(found, OpenTreeFlags::AT_RECURSIVE)?;
     let readonly = MountAttr { set: libc::MOUNT_ATTR_RDONLY, ..MountAttr::default() };
     mount_setattr(copy.as_fd(), false, readonly).call("mount_setattr")?;
     put(copy.as_fd(), found)
 }
 
-fn copy(mount: BorrowedFd<'_>) -> Result<OwnedFd> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE
-        | OpenTreeFlags::OPEN_TREE_CLOEXEC
-        | OpenTreeFlags::AT_EMPTY_PATH
-        | OpenTreeFlags::AT_RECURSIVE;
-    open_tree(mount, "", flags).call("open_tree")
+fn copy(mount: BorrowedFd<'_>, more: OpenTreeFlags) -> Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    open_tree(mount, "", flags | more).call("open_tree")
 }
 
 /// What masked paths are hidden behind: the null device, and one empty directory for all. The first use attaches the one
@@ -69,7 +66,8 @@ impl Covers<'_> {
         let is_dir = FileType::from_raw_mode(fstat(found).call("fstat")?.st_mode) == FileType::Directory;
         let cover = if is_dir { &mut self.dir } else { &mut self.file };
         if let Some(cover) = cover {
-            return put(copy(cover.as_fd())?.as_fd(), found.as_fd());
+            // The cover alone: where a path is named twice, one cover is mounted on another.
+            return put(copy(cover.as_fd(), OpenTreeFlags::empty())?.as_fd(), found.as_fd());
         }
         let cover = cover.insert(if is_dir { empty_dir(self.label)? } else { null(self.root)? });
         put(cover.as_fd(), found.as_fd())
@@ -85,7 +83,7 @@ fn null(root: &Inside) -> Result<OwnedFd> {
     if !is_char_device(&fstat(&null).call("fstat")?, 1, 3) {
         return Err(broken());
     }
-    let copy = copy(null.as_fd())?;
+    let copy = copy(null.as_fd(), OpenTreeFlags::empty())?;
     let set = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC;
     mount_setattr(copy.as_fd(), false, MountAttr { set, ..MountAttr::default() }).call("mount_setattr")?;
     Ok(copy)

@@ -1,0 +1,54 @@
+//! The cgroup that everything here runs below.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustix::process::{WaitOptions, waitpid};
+
+use crate::Result;
+
+/// Below it every container has its own, so that no runtime can mistake the root cgroup for the container's.
+pub const PARENT: &str = "/orlop-bench";
+
+/// The parent of all the cgroups here; removed at the end, with what the runtimes left in it.
+pub struct Cgroups(PathBuf);
+
+impl Cgroups {
+    pub fn create() -> Result<Self> {
+        let path = Path::new("/sys/fs/cgroup").join(PARENT.trim_start_matches('/'));
+        fs::create_dir(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Self(path))
+    }
+
+    /// Ends what runs below. The killed are our children by now, so waiting for them is exact.
+    pub fn empty(&self) -> Result<()> {
+        fs::write(self.0.join("cgroup.kill"), "1")?;
+        while waitpid(None, WaitOptions::empty()).is_ok() {}
+        for entry in fs::read_dir(&self.0)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                remove(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Removes a cgroup and those below it.
+fn remove(path: &Path) -> Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(fs::remove_dir(path)?)
+}
+
+impl Drop for Cgroups {
+    fn drop(&mut self) {
+        if let Err(error) = self.empty().and_then(|()| Ok(fs::remove_dir(&self.0)?)) {
+            eprintln!("compare: remove {}: {error}", self.0.display());
+        }
+    }
+}

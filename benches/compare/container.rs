@@ -1,0 +1,228 @@
+//! A container of one of the runtimes, and its commands, each timed.
+
+use std::fs::{self, File};
+use std::io::{Read as _, Seek as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, WaitOptions, waitpid};
+use serde_json::{Value, json};
+
+use crate::Result;
+use crate::cgroups::PARENT;
+
+/// One program under measurement.
+#[derive(Debug)]
+pub struct Runtime {
+    /// What it is called in tables.
+    pub name: String,
+    /// Where it is.
+    pub program: PathBuf,
+    /// Where its state goes: in memory, as /run is where callers keep it.
+    pub state: PathBuf,
+    /// Where its bundles go.
+    pub bundles: PathBuf,
+    /// The root file system of all its containers.
+    pub rootfs: PathBuf,
+}
+
+impl Runtime {
+    /// Whether it is no runtime but the least that a `run` takes.
+    pub fn is_floor(&self) -> bool {
+        self.name == "floor"
+    }
+
+    /// The program with its state root.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("--root").arg(&self.state);
+        command
+    }
+
+    /// `--version`.
+    pub fn version(&self) -> Result<Duration> {
+        let mut command = Command::new(&self.program);
+        command.arg("--version");
+        timed(command)
+    }
+
+    /// `list`.
+    pub fn list(&self) -> Result<Duration> {
+        let mut command = self.command();
+        command.arg("list");
+        timed(command)
+    }
+}
+
+/// A container, or what is going to be one.
+pub struct Container<'a> {
+    /// Whose it is.
+    pub runtime: &'a Runtime,
+    id: String,
+    bundle: PathBuf,
+}
+
+impl<'a> Container<'a> {
+    /// Writes the bundle of a container. Each has a cgroup of its own: one can be waiting while another runs.
+    pub fn new(runtime: &'a Runtime, id: &str, config: &Value) -> Result<Self> {
+        let bundle = runtime.bundles.join(id);
+        fs::create_dir_all(&bundle)?;
+        let container = Self { runtime, id: id.to_owned(), bundle };
+        let mut config = config.clone();
+        config["root"]["path"] = json!(runtime.rootfs);
+        config["linux"]["cgroupsPath"] = json!(container.cgroup());
+        fs::write(container.bundle.join("config.json"), serde_json::to_vec_pretty(&config)?)?;
+        Ok(container)
+    }
+
+    fn cgroup(&self) -> String {
+        format!("{PARENT}/{}-{}", self.runtime.name, self.id)
+    }
+
+    fn pid_file(&self) -> PathBuf {
+        self.bundle.join("pid")
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = self.runtime.command();
+        command.args(words).arg(&self.id).current_dir(&self.bundle);
+        command
+    }
+
+    /// The command of a `run`.
+    pub fn run_command(&self) -> Command {
+        if self.runtime.is_floor() {
+            let mut command = Command::new(&self.runtime.program);
+            command.arg(&self.runtime.rootfs).arg(format!("/sys/fs/cgroup{}", self.cgroup()));
+            return command;
+        }
+        self.command(&["run"])
+    }
+
+    /// The command of a `create`.
+    pub fn create_command(&self) -> Command {
+        let pid_file = self.pid_file();
+        let mut command = self.runtime.command();
+        command.args(["create", "--pid-file"]).arg(pid_file).arg(&self.id).current_dir(&self.bundle);
+        command
+    }
+
+    pub fn run(&self) -> Result<Duration> {
+        timed(self.run_command())
+    }
+
+    pub fn create(&self) -> Result<Duration> {
+        timed(self.create_command())
+    }
+
+    pub fn start(&self) -> Result<Duration> {
+        timed(self.command(&["start"]))
+    }
+
+    pub fn delete(&self) -> Result<Duration> {
+        timed(self.command(&["delete"]))
+    }
+
+    pub fn state(&self) -> Result<Duration> {
+        timed(self.command(&["state"]))
+    }
+
+    /// `kill`, of that signal's number.
+    pub fn kill(&self, signal: &str) -> Result<Duration> {
+        let mut command = self.command(&["kill"]);
+        command.arg(signal);
+        timed(command)
+    }
+
+    /// `exec` of a program that ends at once.
+    pub fn exec(&self) -> Result<Duration> {
+        let mut command = self.command(&["exec"]);
+        command.arg("/bin/true");
+        timed(command)
+    }
+
+    /// The three commands together; the program's own time between `start` and its end is not counted.
+    pub fn life_cycle(&self) -> Result<Duration> {
+        let create = self.create()?;
+        let init = self.init()?;
+        let start = self.start()?;
+        wait_for_end(init)?;
+        Ok(create + start + self.delete()?)
+    }
+
+    /// SIGKILL by the runtime, the end of everything in it, and `delete`.
+    pub fn kill_and_delete(&self) -> Result<Duration> {
+        let init = self.init()?;
+        let begin = Instant::now();
+        self.kill("9")?;
+        wait_for_end(init)?;
+        self.delete()?;
+        Ok(begin.elapsed())
+    }
+
+    /// Waits until that many processes are in it. They start by themselves; what comes after is measured, and this isn't.
+    pub fn has_processes(&self, count: usize) -> Result<()> {
+        let file = format!("/sys/fs/cgroup{}/cgroup.procs", self.cgroup());
+        while fs::read_to_string(&file)?.lines().count() < count {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// The pid that the runtime wrote for its caller.
+    pub fn init(&self) -> Result<Pid> {
+        let number = fs::read_to_string(self.pid_file())?.trim_end().parse()?;
+        Ok(Pid::from_raw(number).ok_or("a pid file with a zero")?)
+    }
+
+    /// Whatever state it is in, and whatever went wrong.
+    pub fn delete_by_force(&self) -> Result<()> {
+        timed(self.command(&["delete", "--force"])).map(drop)
+    }
+}
+
+/// A container's init is our child since its `create` ended, see `Session`.
+fn wait_for_end(init: Pid) -> Result<()> {
+    waitpid(Some(init), WaitOptions::empty())?;
+    Ok(())
+}
+
+/// `command` as the last arguments of another program.
+pub fn under(mut program: Command, command: &Command) -> Command {
+    program.arg(command.get_program()).args(command.get_args());
+    if let Some(directory) = command.get_current_dir() {
+        program.current_dir(directory);
+    }
+    program
+}
+
+/// Runs the command to its end. Its output goes to a file, not to a pipe: a created container would keep a pipe open.
+pub fn timed(mut command: Command) -> Result<Duration> {
+    let mut output = tempfile::tempfile()?;
+    command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output.try_clone()?);
+    let begin = Instant::now();
+    let status = command.status()?;
+    let time = begin.elapsed();
+    if !status.success() {
+        return Err(format!("{command:?}: {status}\n{}", read_from_start(&mut output)?).into());
+    }
+    Ok(time)
+}
+
+fn read_from_start(file: &mut File) -> Result<String> {
+    let mut text = String::new();
+    file.rewind()?;
+    file.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Compiles a static program of that name from its text.
+pub fn compile(scratch: &Path, name: &str, text: &str) -> Result<PathBuf> {
+    let (source, program) = (scratch.join(format!("{name}.c")), scratch.join(name));
+    fs::write(&source, text)?;
+    let mut compiler = Command::new("cc");
+    compiler.args(["-static", "-O2", "-Wall", "-Wextra", "-Werror", "-o"]).arg(&program).arg(source);
+    timed(compiler)?;
+    Ok(program)
+}

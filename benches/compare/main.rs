@@ -1,0 +1,91 @@
+//! Measures container runtimes side by side, in one session and interleaved: `make bench`.
+//!
+//! Usage: `compare OUTPUT-DIRECTORY NAME=PROGRAM… [rounds=N]`. The name `orlop` is the runtime that the goals are about; the
+//! name `floor` is the program of `floor.c`, which knows `run` only. Wants root and a cgroup2 mount at /sys/fs/cgroup.
+//!
+//! A command is timed from before its birth to its end, by a blocking wait. Nothing is asserted about times.
+
+mod cgroups;
+mod conditions;
+mod configs;
+mod container;
+mod crowd;
+mod ends;
+mod growth;
+mod life;
+mod measured;
+mod memory;
+mod picture;
+mod report;
+mod session;
+mod system_calls;
+mod thousand;
+mod timeline;
+
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::session::Session;
+
+/// Whatever went wrong, in words for the person who started this.
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+fn main() -> ExitCode {
+    match compare(std::env::args().skip(1)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("compare: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn compare(arguments: impl Iterator<Item = String>) -> Result<()> {
+    let Arguments { output, programs, rounds } = parse(arguments)?;
+    let session = Session::open(programs, rounds)?;
+    let conditions = conditions::describe(&session)?;
+
+    let mut all = life::measure(&session)?;
+    all.extend(life::with_engines_configs(&session)?);
+    all.extend(crowd::measure(&session)?);
+    all.extend(ends::measure(&session)?);
+    all.extend(growth::measure(&session)?);
+    all.extend(memory::measure(&session)?);
+    all.push(system_calls::measure(&session)?);
+    let steps = timeline::measure(&session)?;
+    // Last: what a thousand containers leave to the kernel would fall into the times of others.
+    all.extend(thousand::measure(&session)?);
+
+    fs::create_dir_all(&output)?;
+    fs::write(output.join("results.md"), report::markdown(&conditions, &all, &steps))?;
+    picture::bars(&output.join("bars.svg"), &all)?;
+    picture::latency(&output.join("latency.svg"), &all)?;
+    println!("{}", report::goals(&all));
+    println!("All of it, with pictures: {}", output.display());
+    Ok(())
+}
+
+struct Arguments {
+    output: PathBuf,
+    programs: Vec<(String, PathBuf)>,
+    rounds: usize,
+}
+
+fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments> {
+    let usage = "usage: compare OUTPUT-DIRECTORY NAME=PROGRAM... [rounds=N]";
+    let output = arguments.next().ok_or(usage)?;
+    let (mut rounds, mut programs) = (200, Vec::new());
+    for argument in arguments {
+        match argument.split_once('=') {
+            Some(("rounds", number)) => rounds = number.parse()?,
+            Some((name, program)) => programs.push((name.to_owned(), fs::canonicalize(program)?)),
+            None => return Err(format!("{argument}: not of the form NAME=PROGRAM").into()),
+        }
+    }
+    if programs.is_empty() || rounds == 0 {
+        return Err(usage.into());
+    }
+    Ok(Arguments { output: Path::new(&output).to_owned(), programs, rounds })
+}
