@@ -1,8 +1,8 @@
 #!/bin/sh
 # benches/run.sh [rounds=N] [NAME=PROGRAM...]
 #
-# Builds Orlop and the floor, fetches the peers once, and measures them; seccomp profiles are measured beside libseccomp.
-# Further runtimes can be named. Wants root.
+# Builds Orlop and the floor, fetches the peers once, measures them side by side, and seccomp profiles beside libseccomp; writes
+# docs/benchmarks. Further runtimes can be named; a youki that is installed takes part. Wants root, and a quiet machine.
 # Containers need a cgroup2 mount at /sys/fs/cgroup: on a machine that has something else there, the measurement runs in
 # a private mount namespace that has it.
 set -eu
@@ -16,8 +16,11 @@ tools/setup.sh strace libseccomp-dev >&2
 benches/peers.sh "$work/peers" >&2
 cc -static -O2 -Wall -Wextra -Werror -o "$work/floor" benches/floor.c
 cargo build --release >&2
-# A copy: cargo bench builds the program again, without panic=abort, in the same place.
 cp "$target/$(rustc -vV | sed -n 's/^host: //p')/release/orlop" "$work/orlop"
+# What measures starts programs and waits for them. It gains nothing by an optimised build, which would take another minute.
+cargo build --quiet --example compare >&2
+cargo test --quiet --release --lib libseccomp_says_the_same -- --ignored --nocapture >"$work/seccomp"
+youki=$(command -v youki || true)
 
 lane() {
     if [ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ]; then
@@ -30,9 +33,6 @@ lane() {
     fi
 }
 
-lane cargo bench --quiet --bench compare -- \
-    orlop="$work/orlop" crun="$work/peers/sid/crun" runc="$work/peers/sid/runc" floor="$work/floor" "$@"
-
-# Into a file first: a pipe would hide that it failed.
-cargo test --quiet --release --lib libseccomp_says_the_same -- --ignored --nocapture >"$work/seccomp"
-printf '\n' && sed -n '/^## Seccomp/,/^|.*varied/p' "$work/seccomp"
+lane "$target/$(rustc -vV | sed -n 's/^host: //p')/debug/examples/compare" docs/benchmarks \
+    orlop="$work/orlop" crun="$work/peers/sid/crun" runc="$work/peers/sid/runc" floor="$work/floor" \
+    ${youki:+youki="$youki"} seccomp="$work/seccomp" "$@"

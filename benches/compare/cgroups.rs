@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use rustix::process::{WaitOptions, waitpid};
 
@@ -20,10 +22,13 @@ impl Cgroups {
         Ok(Self(path))
     }
 
-    /// Ends what runs below. The killed are our children by now, so waiting for them is exact.
+    /// Ends what runs below. The killed become our children, if they aren't yet, and are gone only when they are waited for.
     pub fn empty(&self) -> Result<()> {
         fs::write(self.0.join("cgroup.kill"), "1")?;
-        while waitpid(None, WaitOptions::empty()).is_ok() {}
+        while fs::read_to_string(self.0.join("cgroup.events"))?.contains("populated 1") {
+            while waitpid(None, WaitOptions::NOHANG).is_ok_and(|ended| ended.is_some()) {}
+            thread::sleep(Duration::from_millis(1));
+        }
         for entry in fs::read_dir(&self.0)? {
             let entry = entry?;
             if entry.file_type()?.is_dir() {

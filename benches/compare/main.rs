@@ -1,7 +1,7 @@
 //! Measures container runtimes side by side, in one session and interleaved: `make bench`.
 //!
-//! Usage: `compare OUTPUT-DIRECTORY NAME=PROGRAM… [rounds=N]`. The name `orlop` is the runtime that the goals are about; the
-//! name `floor` is the program of `floor.c`, which knows `run` only. Wants root and a cgroup2 mount at /sys/fs/cgroup.
+//! Usage: `compare OUTPUT-DIRECTORY NAME=PROGRAM… [rounds=N] [seccomp=FILE]`. The name `orlop` is the runtime that the goals are about; the
+//! name `floor` is the program of `floor.c`, which knows `run` only; the file has what `make oracle` prints. Wants root and a cgroup2 mount at /sys/fs/cgroup.
 //!
 //! A command is timed from before its birth to its end, by a blocking wait. Nothing is asserted about times.
 
@@ -17,6 +17,7 @@ mod measured;
 mod memory;
 mod picture;
 mod report;
+mod seccomp;
 mod session;
 mod system_calls;
 mod thousand;
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
 }
 
 fn compare(arguments: impl Iterator<Item = String>) -> Result<()> {
-    let Arguments { output, programs, rounds } = parse(arguments)?;
+    let Arguments { output, programs, rounds, seccomp } = parse(arguments)?;
     let session = Session::open(programs, rounds)?;
     let conditions = conditions::describe(&session)?;
 
@@ -58,8 +59,11 @@ fn compare(arguments: impl Iterator<Item = String>) -> Result<()> {
     // Last: what a thousand containers leave to the kernel would fall into the times of others.
     all.extend(thousand::measure(&session)?);
 
+    let profiles = seccomp.map(|file| seccomp::read(&file)).transpose()?;
+    all.extend(profiles.iter().flat_map(|profiles| profiles.measured.clone()));
+
     fs::create_dir_all(&output)?;
-    fs::write(output.join("results.md"), report::markdown(&conditions, &all, &steps))?;
+    fs::write(output.join("results.md"), report::markdown(&conditions, &all, &steps, profiles.as_ref()))?;
     picture::bars(&output.join("bars.svg"), &all)?;
     picture::latency(&output.join("latency.svg"), &all)?;
     println!("{}", report::goals(&all));
@@ -71,15 +75,17 @@ struct Arguments {
     output: PathBuf,
     programs: Vec<(String, PathBuf)>,
     rounds: usize,
+    seccomp: Option<PathBuf>,
 }
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments> {
-    let usage = "usage: compare OUTPUT-DIRECTORY NAME=PROGRAM... [rounds=N]";
+    let usage = "usage: compare OUTPUT-DIRECTORY NAME=PROGRAM... [rounds=N] [seccomp=FILE]";
     let output = arguments.next().ok_or(usage)?;
-    let (mut rounds, mut programs) = (200, Vec::new());
+    let (mut rounds, mut seccomp, mut programs) = (200, None, Vec::new());
     for argument in arguments {
         match argument.split_once('=') {
             Some(("rounds", number)) => rounds = number.parse()?,
+            Some(("seccomp", file)) => seccomp = Some(PathBuf::from(file)),
             Some((name, program)) => programs.push((name.to_owned(), fs::canonicalize(program)?)),
             None => return Err(format!("{argument}: not of the form NAME=PROGRAM").into()),
         }
@@ -87,5 +93,5 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments> {
     if programs.is_empty() || rounds == 0 {
         return Err(usage.into());
     }
-    Ok(Arguments { output: Path::new(&output).to_owned(), programs, rounds })
+    Ok(Arguments { output: Path::new(&output).to_owned(), programs, rounds, seccomp })
 }

@@ -4,6 +4,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     Milliseconds,
+    Microseconds,
     Kibibytes,
     PerSecond,
     Calls,
@@ -14,6 +15,7 @@ impl Unit {
     pub fn name(self) -> &'static str {
         match self {
             Self::Milliseconds => "ms",
+            Self::Microseconds => "µs",
             Self::Kibibytes => "KiB",
             Self::PerSecond => "per second",
             Self::Calls => "calls",
@@ -24,7 +26,9 @@ impl Unit {
     pub fn print(self, value: f64) -> String {
         match self {
             Self::Milliseconds if value < 100.0 => format!("{value:.2}"),
-            Self::Milliseconds | Self::Kibibytes | Self::PerSecond | Self::Calls => format!("{value:.0}"),
+            Self::Milliseconds | Self::Microseconds | Self::Kibibytes | Self::PerSecond | Self::Calls => {
+                format!("{value:.0}")
+            }
         }
     }
 }

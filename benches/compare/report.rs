@@ -3,18 +3,20 @@
 use std::fmt::Write as _;
 
 use crate::measured::{Bound, Measured, Statistic};
+use crate::seccomp::Profiles;
 use crate::timeline::Step;
 
 /// The whole page.
-pub fn markdown(conditions: &str, all: &[Measured], steps: &[Step]) -> String {
+pub fn markdown(conditions: &str, all: &[Measured], steps: &[Step], profiles: Option<&Profiles>) -> String {
     format!(
         "# Results\n\n\
          Written by `make bench`. What is measured, and how: [README.md](README.md).\n\n\
-         {conditions}\n{}\n{}\n{}\n{}",
+         {conditions}\n{}\n{}\n{}\n{}\n{}",
         goals(all),
         figures(all),
         linearity(all),
-        timeline(steps)
+        timeline(steps),
+        profiles.map_or("", |profiles| profiles.table.as_str()),
     )
 }
 

@@ -131,10 +131,17 @@ impl Peers {
     }
 }
 
+/// As many files and directories there are to be masked.
+const MASKED: usize = 256;
+
 /// What each runtime's containers are made of.
 fn furnish(rootfs: &Path, programs: &[PathBuf]) -> Result<()> {
     for directory in ["bin", "dev", "etc", "proc", "run", "sys"] {
         fs::create_dir_all(rootfs.join(directory))?;
+    }
+    for i in 0..MASKED {
+        let path = rootfs.join("masked").join(i.to_string());
+        if i % 2 == 0 { fs::create_dir_all(path)? } else { fs::write(path, "")? }
     }
     for program in programs {
         fs::copy(program, rootfs.join("bin").join(program.file_name().ok_or("a program has a name")?))?;
