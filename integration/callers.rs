@@ -23,6 +23,8 @@ cases![
     conmon_rs,
     buildkit,
     buildah,
+    containerd_and_crio_update,
+    podman_updates,
 ];
 
 /// Runs the words, split at spaces, with nothing in the environment but those variables.
@@ -266,4 +268,69 @@ fn buildah() {
     assert_eq!(call(&c, &[], &format!("{global} state {id}")).quiet().json()["status"], "stopped");
     call(&c, &[], &format!("{global} delete {id}")).quiet();
     c.nothing_left();
+}
+
+/// What Kubernetes' kubelet has changed when a pod is resized, as containerd's shim and CRI-O write it on standard input.
+fn containerd_and_crio_update() {
+    for controller in ["memory", "cpu", "cpuset", "pids"] {
+        needs(Need::Controller(controller));
+    }
+    needs(Need::Not("crun", "before 1.24 it converts shares in another way"));
+    needs(Need::Not("runc", "before 1.3.2 it converts shares in another way"));
+    let c = Container::sleeping();
+    let root = text(c.state_root());
+    let update = |line: &str, resources: &Value| {
+        let words = line.split(' ').chain([c.id()]);
+        Call::runtime(c.dir())
+            .args(words)
+            .env_clear()
+            .env("PATH", "/usr/bin")
+            .stdin(&format!("{resources}\n"))
+            .run()
+            .quiet()
+    };
+    let file = |name: &str| fs::read_to_string(c.cgroup_dir().join(name)).expect("a limit").trim().to_owned();
+    let log = text(&c.bundle().join("log.json"));
+    let line = format!("--root {root} --log {log} --log-format json --systemd-cgroup update --resources=-");
+    update(
+        &line,
+        &json!({
+            "devices": [{"allow": false, "access": "rwm"}],
+            "memory": {"limit": 134_217_728, "swap": 134_217_728},
+            "cpu": {"shares": 512, "quota": 50_000, "period": 100_000, "cpus": "0", "mems": "0"},
+            "pids": {},
+            "unified": {"memory.oom.group": "1"},
+        }),
+    );
+    assert_eq!((file("memory.max").as_str(), file("memory.swap.max").as_str()), ("134217728", "0"));
+    assert_eq!((file("cpu.weight").as_str(), file("cpu.max").as_str()), ("59", "50000 100000"));
+    assert_eq!((file("pids.max").as_str(), file("memory.oom.group").as_str()), ("max", "1"));
+    update(
+        &format!("--root {root} update --resources -"),
+        &json!({"cpu": {"shares": 1024, "quota": 20_000, "period": 100_000}}),
+    );
+    assert_eq!((file("cpu.weight").as_str(), file("cpu.max").as_str()), ("100", "20000 100000"));
+    assert_eq!((file("memory.max").as_str(), file("cpuset.cpus").as_str()), ("134217728", "0"));
+}
+
+/// `podman update --memory 100m --cpus 0.5`: all limits in a file, whichever changed.
+fn podman_updates() {
+    for controller in ["memory", "cpu", "pids"] {
+        needs(Need::Controller(controller));
+    }
+    let c = Container::sleeping();
+    let resources = json!({
+        "memory": {"limit": 104_857_600, "swap": 209_715_200},
+        "cpu": {"quota": 50_000, "period": 100_000},
+        "pids": {"limit": 2048},
+        "blockIO": {},
+        "unified": {},
+    });
+    let path = c.dir().join("update-resources");
+    fs::write(&path, resources.to_string()).expect("write the file");
+    let line = format!("--root {} update --resources={} {}", text(c.state_root()), text(&path), c.id());
+    call(&c, &[("XDG_RUNTIME_DIR", "/run")], &line).quiet();
+    let file = |name: &str| fs::read_to_string(c.cgroup_dir().join(name)).expect("a limit").trim().to_owned();
+    assert_eq!((file("memory.max").as_str(), file("memory.swap.max").as_str()), ("104857600", "104857600"));
+    assert_eq!((file("cpu.max").as_str(), file("pids.max").as_str()), ("50000 100000", "2048"));
 }

@@ -62,6 +62,7 @@ const SAMPLES: &[(&str, &str)] = samples![
     "state-stopped.stdout",
     "unknowncommand.stderr",
     "unknownflag.stderr",
+    "update-empty.stderr",
 ];
 
 const EXIT_CODES: &str = include_str!("samples/exit-codes.tsv");
@@ -149,6 +150,7 @@ fn a_life() {
     same(&c, "list-badformat", &["list", "--format", "yaml"]);
     same(&c, "ps-json", &["ps", "--format", "json", id]);
     same(&c, "events-stats", &["events", "--stats", id]);
+    same(&c, "update-empty", &["update", "-r", "-", id]);
     same(&c, "exec-ok", &["exec", id, "/probe", "exit", "0"]);
     same(&c, "exec-exit7", &["exec", id, "/probe", "exit", "7"]);
     same(&c, "pause", &["pause", id]);

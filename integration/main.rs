@@ -52,6 +52,7 @@ mod systemd_driver;
 mod terminal;
 mod time;
 mod timeline;
+mod update;
 
 use std::process::ExitCode;
 
@@ -122,6 +123,7 @@ fn cases() -> Vec<Case> {
         exec_terminal::cases(),
         ps::cases(),
         events::cases(),
+        update::cases(),
         pause::cases(),
         live_mounts::cases(),
         delete::cases(),

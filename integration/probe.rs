@@ -63,6 +63,7 @@ fn step(args: &[String]) -> Step {
         "syscall" => print(&calls::outcome(calls::native(&numbers(rest)))),
         "syscall32" => print(&calls::outcome(calls::compat(&numbers(rest)))),
         "eat" => eat(rest[0].parse().unwrap_or(0)),
+        "hold" => Ok(hold(rest[0].parse().unwrap_or(0))),
         "spin" => Ok(spin(rest[0].parse().unwrap_or(0))),
         "write-out" => write_out(&rest[0], rest[1].parse().unwrap_or(0)),
         "sleep" => sleep(),
@@ -235,6 +236,13 @@ fn eat(mebibytes: usize) -> Step {
         page[0] = 1;
     }
     print(&format!("ate {}", memory.iter().map(|byte| u64::from(*byte)).sum::<u64>()))
+}
+
+/// Takes that many MiB of memory, touches all of it, and keeps it until the end.
+fn hold(mebibytes: usize) -> u8 {
+    let memory = vec![0_u8; mebibytes << 20].leak();
+    memory.chunks_mut(4096).for_each(|page| page[0] = 1);
+    0
 }
 
 /// Keeps a CPU busy for that many milliseconds.

@@ -174,13 +174,13 @@ fn disk() -> Value {
 }
 
 /// Entries of a list in `blockIO`: the disk, and the given field.
-fn for_disk(field: &str, value: u64) -> Value {
+pub(crate) fn for_disk(field: &str, value: u64) -> Value {
     let mut entry = disk();
     entry[field] = value.into();
     json!([entry])
 }
 
-fn disk_name() -> String {
+pub(crate) fn disk_name() -> String {
     format!("{}:{}", disk()["major"], disk()["minor"])
 }
 

@@ -41,7 +41,7 @@ cases![
 ];
 
 /// A container that leaves its cgroup to systemd.
-fn scoped() -> Container {
+pub(crate) fn scoped() -> Container {
     needs(Need::Systemd);
     needs(Need::Orlop("the unit's name, and what the other runtimes leave behind"));
     let c = Container::new();
@@ -49,7 +49,7 @@ fn scoped() -> Container {
     c.set("/linux/cgroupsPath", path)
 }
 
-fn unit_of(c: &Container) -> String {
+pub(crate) fn unit_of(c: &Container) -> String {
     format!("test-{}.scope", c.id())
 }
 
@@ -68,17 +68,17 @@ fn run(c: &Container) -> Output {
 }
 
 /// Created with the flag, started without it, as engines do.
-fn up(c: Container) -> Container {
+pub(crate) fn up_in_scope(c: Container) -> Container {
     create(&c).ok();
     c.start().ok();
     c
 }
 
-fn systemctl(c: &Container, words: &[&str]) -> String {
+pub(crate) fn systemctl(c: &Container, words: &[&str]) -> String {
     Call::new(c.dir(), "systemctl").args(words).run().ok().stdout.trim_end().to_owned()
 }
 
-fn property(c: &Container, unit: &str, name: &str) -> String {
+pub(crate) fn property(c: &Container, unit: &str, name: &str) -> String {
     systemctl(c, &["show", "--value", "--property", name, unit])
 }
 
@@ -91,9 +91,13 @@ fn is_forgotten(c: &Container) {
     c.nothing_left();
 }
 
-fn cgroup_of(pid: i32) -> String {
+pub(crate) fn cgroup_of(pid: i32) -> String {
     let table = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("read a cgroup");
     table.lines().find_map(|line| line.strip_prefix("0::")).expect("a line of cgroup v2").to_owned()
+}
+
+pub(crate) fn scope_dir(c: &Container) -> std::path::PathBuf {
+    cgroup_dir(&format!("/system.slice/{}", unit_of(c)))
 }
 
 fn cgroup_dir(path: &str) -> std::path::PathBuf {
@@ -209,7 +213,7 @@ fn the_slice_is_the_configs() {
     let c = scoped().args(["sleep"]);
     let slice = format!("orloptest{}", std::process::id());
     let c = c.set("/linux/cgroupsPath", format!("{slice}-inner.slice:test:it"));
-    let c = up(c);
+    let c = up_in_scope(c);
     let path = format!("/{slice}.slice/{slice}-inner.slice/test-it.scope");
     assert_eq!(cgroup_of(c.pid()), path);
     assert_eq!(property(&c, "test-it.scope", "ControlGroup"), path);
@@ -267,19 +271,19 @@ fn limits_are_properties_and_outlive_a_reload() {
         });
     });
     create(&c).ok();
+    // systemd keeps a quota in hundredths of a CPU, and that is what a reload makes of it.
+    assert_eq!(fs::read_to_string(scope_dir(&c).join("cpu.max")).expect("the quota").trim(), "12345 50000");
     let files = [
         ("memory.max", "67108864"),
         ("memory.swap.max", "33554432"),
         ("memory.low", "33554432"),
         ("memory.high", "50331648"),
-        ("cpu.max", "12345 50000"),
         ("cpuset.cpus", "0"),
         ("pids.max", "77"),
     ];
     let read_back = || {
         for (file, value) in files {
-            let dir = cgroup_dir(&format!("/system.slice/{}", unit_of(&c)));
-            let text = fs::read_to_string(dir.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+            let text = fs::read_to_string(scope_dir(&c).join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
             assert_eq!(text.trim(), value, "{file}");
         }
     };
@@ -302,12 +306,12 @@ fn limits_are_properties_and_outlive_a_reload() {
 }
 
 fn delete_ends_the_scope_and_needs_no_flag() {
-    let c = up(scoped().args(["sleep"]));
+    let c = up_in_scope(scoped().args(["sleep"]));
     c.kill("KILL").ok();
     assert_eq!(c.wait_exit(), Exit::Signal(9));
     c.delete().quiet();
     is_forgotten(&c);
-    let c = up(scoped().args(["ignore-term"]));
+    let c = up_in_scope(scoped().args(["ignore-term"]));
     c.delete_by_force().quiet();
     is_forgotten(&c);
     let c = scoped().args(["sleep"]);
@@ -363,13 +367,13 @@ fn a_unit_in_use_is_refused() {
 }
 
 fn an_exec_is_in_the_scope() {
-    let c = up(scoped().args(["sleep"]));
+    let c = up_in_scope(scoped().args(["sleep"]));
     let report = c.call("exec").arg(c.id()).args(["/probe", "report"]).run().quiet().report();
     assert!(report["cgroup"].as_str().is_some_and(|text| text.ends_with("0::/\n")), "{}", report["cgroup"]);
 }
 
 fn pause_stops_all_of_it() {
-    let c = up(scoped().args(["sleep"]));
+    let c = up_in_scope(scoped().args(["sleep"]));
     c.call("pause").arg(c.id()).run().quiet();
     assert_eq!(c.status(), "paused");
     let frozen = fs::read_to_string(cgroup_dir(&format!("/system.slice/{}", unit_of(&c))).join("cgroup.events"));
@@ -382,7 +386,7 @@ fn cgroups_of_the_containers_own_go_with_it() {
     let rw = serde_json::json!(["nosuid", "noexec", "nodev", "relatime", "rw"]);
     let c = scoped().user_namespace(300_000, 1000).set("/mounts/6/options", rw);
     let words = ["sequence", "mkdir", "/sys/fs/cgroup/a", "--", "mkdir", "/sys/fs/cgroup/a/b", "--", "sleep"];
-    let c = up(c.args(words));
+    let c = up_in_scope(c.args(words));
     let own = cgroup_dir(&format!("/system.slice/{}/a/b", unit_of(&c)));
     until("the container's own cgroup", || own.is_dir().then_some(()));
     c.delete_by_force().quiet();
@@ -394,7 +398,7 @@ fn device_rules_outlive_a_reload() {
     // The kernel's log, which no rule allows.
     mknodat(CWD, c.rootfs().join("log"), FileType::CharacterDevice, Mode::from_raw_mode(0o666), makedev(1, 11))
         .expect("make a device");
-    let c = up(c);
+    let c = up_in_scope(c);
     let open = || c.call("exec").arg(c.id()).args(["/probe", "try-open-read", "/log"]).run().quiet().stdout;
     assert_eq!(open().trim_end(), "EPERM");
     systemctl(&c, &["daemon-reload"]);

@@ -4,11 +4,12 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::{Hook, Linux, LinuxIdMapping, LinuxNamespaceType, Process, Spec};
+use oci_spec::runtime::{Hook, Linux, LinuxIdMapping, LinuxNamespaceType, LinuxResources, Process, Spec};
 
 use rustix::fs::{Mode, OFlags, open, readlink};
 use rustix::io::Errno;
@@ -93,6 +94,47 @@ impl MountsFile {
     }
 }
 
+/// Limits for `update`: what is `linux.resources` in a `config.json`.
+#[derive(Debug)]
+pub struct ResourcesFile {
+    /// The limits, as the spec's type.
+    pub resources: LinuxResources,
+}
+
+impl ResourcesFile {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// Names the field as in a config, or the line and column where it is no JSON.
+    pub fn open(path: &Path) -> Result<Self> {
+        let text = fs::read(path).call("open").doing(|| format!("read {}", path.display()))?;
+        Self::read(&text, path)
+    }
+
+    /// Reads standard input to its end.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn from_standard_input() -> Result<Self> {
+        let mut text = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut text).call("read").doing(|| "standard input")?;
+        Self::read(&text, Path::new("standard input"))
+    }
+
+    /// Reads the text, which is from there.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; runc's text where there is none.
+    pub fn read(text: &[u8], from: &Path) -> Result<Self> {
+        if text.trim_ascii().is_empty() {
+            return Err(Error::new("EOF"));
+        }
+        let mut resources = parse(text, from, "linux.resources")?;
+        forget_empty_pids_of(&mut resources, text, "/pids/limit");
+        Ok(Self { resources })
+    }
+}
+
 /// Parses the text of a `config.json`, or of the part of it that `field` names.
 fn parse<T: DeserializeOwned>(text: &[u8], path: &Path, field: &str) -> Result<T> {
     if !text.trim_ascii_start().starts_with(b"{") && !text.trim_ascii().is_empty() {
@@ -113,12 +155,17 @@ fn parse_value<T: DeserializeOwned>(text: &[u8], path: &Path, field: &str) -> Re
 
 /// To oci-spec 0.10 a limit of processes that isn't there is 0, which is the least of all limits. Only one of the two texts means that.
 fn forget_empty_pids(spec: &mut Spec, text: &[u8]) {
-    let resources = spec.linux_mut().as_mut().and_then(|linux| linux.resources_mut().as_mut());
-    let Some(resources) = resources.filter(|all| all.pids().as_ref().is_some_and(|pids| pids.limit() == 0)) else {
+    if let Some(resources) = spec.linux_mut().as_mut().and_then(|linux| linux.resources_mut().as_mut()) {
+        forget_empty_pids_of(resources, text, "/linux/resources/pids/limit");
+    }
+}
+
+fn forget_empty_pids_of(resources: &mut LinuxResources, text: &[u8], limit: &str) {
+    if resources.pids().as_ref().is_none_or(|pids| pids.limit() != 0) {
         return;
-    };
+    }
     let said = serde_json::from_slice::<serde_json::Value>(text).ok();
-    if said.is_none_or(|said| said.pointer("/linux/resources/pids/limit").is_none_or(serde_json::Value::is_null)) {
+    if said.is_none_or(|said| said.pointer(limit).is_none_or(serde_json::Value::is_null)) {
         resources.set_pids(None);
     }
 }

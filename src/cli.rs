@@ -5,7 +5,10 @@
 
 mod argv;
 mod complaint;
+mod decimal;
 mod duration;
+mod limits;
+mod size;
 mod words;
 
 use std::ffi::{OsStr, OsString};
@@ -16,11 +19,11 @@ use clap_complete::Shell;
 
 use self::argv::Argv;
 use self::complaint::{help, misread, refuse};
-use self::words::{Creation, Execution, Global, Line, Names, Words};
+use self::words::{Creation, Execution, Global, Limits, Line, Names, Words};
 use crate::error::{Annotate, Context, Error, Result};
 use crate::plan::ExecRequest;
 use crate::state::OCI_VERSION;
-use crate::{create, events, exec, features, list, log, run, timeline};
+use crate::{create, events, exec, features, list, log, run, timeline, update};
 
 /// The words of a command line in the parser's spelling.
 #[cfg(any(test, fuzzing))]
@@ -57,6 +60,7 @@ pub enum Command {
     AddMounts { id: String, file: PathBuf },
     RemoveMounts { id: String, file: PathBuf },
     Events { id: String, manner: events::Manner },
+    Update { id: String, source: update::Source },
     Pause { id: String },
     Resume { id: String },
     Spec { bundle: PathBuf, rootless: bool },
@@ -158,6 +162,7 @@ fn settle_command(global: &Global, root: &Path, words: Words) -> Result<Command,
             let id = names.one("events")?;
             Command::Events { id, manner: manner_of_events(interval.as_deref(), stats)? }
         }
+        Words::Update(limits) => update(*limits)?,
         Words::Pause(names) => Command::Pause { id: names.one("pause")? },
         Words::Resume(names) => Command::Resume { id: names.one("resume")? },
         Words::List { format, quiet, names } => {
@@ -265,6 +270,18 @@ fn create_options_for(
         preserve_fds: creation.preserve_fds,
         systemd_cgroup: global.systemd_cgroup()?,
     })
+}
+
+/// With a file the other flags say nothing, as with runc.
+fn update(mut flags: Limits) -> Result<Command, Wrong> {
+    let id = std::mem::take(&mut flags.names).one("update")?;
+    limits::refuse_schemata(flags.l3_cache_schema.as_deref(), flags.mem_bw_schema.as_deref())?;
+    let source = match set(flags.resources.take()) {
+        Some(file) if file == "-" => update::Source::StandardInput,
+        Some(file) => update::Source::File(absolute(file)?),
+        None => update::Source::Text(limits::as_resources(flags)?.to_string()),
+    };
+    Ok(Command::Update { id, source })
 }
 
 /// What runc's flags mean: an interval has to be one also where there is nothing to wait for.

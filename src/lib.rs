@@ -45,3 +45,4 @@ mod sync;
 mod sys;
 mod table;
 pub mod timeline;
+pub mod update;

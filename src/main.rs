@@ -8,7 +8,7 @@ use orlop::error::{Annotate, Context, Error, Result};
 use orlop::log::{self, Log};
 use orlop::{
     create, delete, events, exec, features, kill, list, mounts, own_binary, pause, ps, run, spec, start, state,
-    timeline,
+    timeline, update,
 };
 
 fn main() -> ExitCode {
@@ -57,6 +57,7 @@ fn execute(invocation: &Invocation) -> Result<u8> {
         Command::AddMounts { id, file } => own_binary::protect().and_then(|()| mounts::add(root, id, file))?,
         Command::RemoveMounts { id, file } => own_binary::protect().and_then(|()| mounts::remove(root, id, file))?,
         Command::Events { id, manner } => events::events(root, id, *manner, print)?,
+        Command::Update { id, source } => update::update(root, id, source)?,
         Command::Pause { id } => pause::pause(root, id)?,
         Command::Resume { id } => pause::resume(root, id)?,
         Command::List { format, quiet } => print(&list::list(root, *format, *quiet, invocation.explicit_root)?)?,

@@ -11,6 +11,7 @@
 //! | `cgroup.next` | the same while it is being made: removed if it is there and empty, and never killed |
 //! | `resctrl`, `resctrl.monitor` | the same for groups of resctrl |
 //! | `gate`        | the socket at which a created container waits; see `gate` |
+//! | `update`      | flock(2) on it is the lock of whoever changes the record of a container that is there |
 //! | `notify/`     | the directory of the socket at which it says that it is ready; see `notify` |
 
 use std::collections::BTreeMap;
@@ -46,6 +47,7 @@ const CGROUP: &str = "cgroup";
 const NEXT_CGROUP: &str = "cgroup.next";
 /// A group may be in one that is removed after it.
 const RESCTRL: [&str; 2] = ["resctrl.monitor", "resctrl"];
+const UPDATE: &str = "update";
 
 /// The version of the runtime-spec that Orlop implements.
 pub const OCI_VERSION: &str = "1.3.0";
@@ -119,6 +121,9 @@ pub struct Record {
     pub poststop: Vec<Hook>,
     /// What `exec` has to know of the config, for the plan to read.
     pub exec: Box<RawValue>,
+    /// Its limits, for the plan of an update to read.
+    #[serde(default)]
+    pub resources: Box<RawValue>,
 }
 
 /// A process, told apart from all others that ever had its pid.
@@ -291,9 +296,9 @@ impl Claim {
             poststart: plan.hooks.poststart.clone(),
             poststop: plan.hooks.poststop.clone(),
             exec: plan.for_exec.clone(),
+            resources: plan.for_update.clone(),
         };
-        let text = serde_json::to_vec(&record).map_err(|error| Error::new(error.to_string()))?;
-        write_atomically(self.dir(), RECORD, &text).doing(|| "save the state")?;
+        self.state.save(&record)?;
         Ok(record)
     }
 
@@ -375,12 +380,7 @@ impl State {
     /// # Errors
     /// `container does not exist` when it was deleted meanwhile.
     pub fn lock(&self) -> Result<()> {
-        loop {
-            match flock(&self.dir, FlockOperation::LockExclusive) {
-                Err(Errno::INTR) => (),
-                other => break other.call("flock")?,
-            }
-        }
+        lock_exclusively(&self.dir)?;
         if fstat(&self.dir).call("fstat")?.st_nlink == 0 { Err(does_not_exist()) } else { Ok(()) }
     }
 
@@ -390,6 +390,21 @@ impl State {
             Err(Errno::WOULDBLOCK) => Err(Error::new("another create, start or delete is at work on this container")),
             locked => locked.call("flock"),
         }
+    }
+
+    /// Waits for the right to change the record, which lasts as long as the descriptor. It is another lock than the container's,
+    /// which a `start` may keep until the program says that it is ready.
+    ///
+    /// # Errors
+    /// `container does not exist` when it was deleted meanwhile.
+    pub fn lock_record(&self) -> Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = match openat(&self.dir, UPDATE, flags, Mode::from_raw_mode(0o600)) {
+            Err(Errno::NOENT) => return Err(does_not_exist()),
+            opened => opened.call("open").doing(|| UPDATE)?,
+        };
+        lock_exclusively(&file)?;
+        Ok(file)
     }
 
     /// Whether somebody is at work on it: a creation, or a start.
@@ -428,6 +443,12 @@ impl State {
             Error::new(format!("{}: {error}", self.root.join(&self.id).join(RECORD).display()))
                 .hint(format!("the state is damaged; `orlop delete --force {}` removes it", self.id))
         })
+    }
+
+    /// Replaces the record, for whoever has the right to: see [`Self::lock_record`].
+    pub fn save(&self, record: &Record) -> Result<()> {
+        let text = serde_json::to_vec(record).map_err(|error| Error::new(error.to_string()))?;
+        write_atomically(self.dir(), RECORD, &text).doing(|| "save the state")
     }
 
     /// The cgroup that was made for this container, which `delete` may kill and remove.
@@ -497,6 +518,15 @@ impl State {
             }
         }
         ignore_missing(rustix::fs::rmdir(self.root.join(&self.id))).call("rmdir")
+    }
+}
+
+fn lock_exclusively(file: impl AsFd) -> Result<()> {
+    loop {
+        match flock(&file, FlockOperation::LockExclusive) {
+            Err(Errno::INTR) => (),
+            locked => return locked.call("flock"),
+        }
     }
 }
 

@@ -20,20 +20,24 @@ impl Cgroup {
     /// # Errors
     /// Names the field of the config whose value the kernel doesn't take, or which no controller is there for.
     pub fn limit(&self, resources: &Resources) -> Result<()> {
+        self.write_limits(&resources.writes())
+    }
+
+    pub(super) fn write_limits(&self, writes: &[LimitWrite]) -> Result<()> {
         let mut again = Vec::new();
-        for write in resources.writes() {
-            match self.set(&write) {
+        for write in writes {
+            match self.set(write) {
                 Ok(()) => (),
                 // The time of a period and its burst bound each other: that which goes first may be refused for the other's old
                 // value.
-                Err(Errno::INVAL) if write.file == "cpu.max" => again.push(write),
-                Err(errno) => return Err(self.refused(&write, errno)),
+                Err(Errno::INVAL) if write.file.starts_with("cpu.max") => again.push(write),
+                Err(errno) => return Err(self.refused(write, errno)),
             }
         }
         again.iter().try_for_each(|write| self.set(write).map_err(|errno| self.refused(write, errno)))
     }
 
-    fn set(&self, write: &LimitWrite) -> Result<(), Errno> {
+    pub(super) fn set(&self, write: &LimitWrite) -> Result<(), Errno> {
         match self.write(&write.file, &write.value) {
             Err(Errno::NOENT) => match &write.otherwise {
                 Otherwise::Fail => Err(Errno::NOENT),
@@ -44,7 +48,7 @@ impl Cgroup {
         }
     }
 
-    fn refused(&self, write: &LimitWrite, errno: Errno) -> Error {
+    pub(super) fn refused(&self, write: &LimitWrite, errno: Errno) -> Error {
         let LimitWrite { file, value, field, .. } = write;
         let error = Error::call("write", errno).doing(format!("{value:?} to {file}")).field(field);
         let controller = file.split('.').next().unwrap_or_default();

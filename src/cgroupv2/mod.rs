@@ -8,6 +8,7 @@ mod limits;
 mod processes;
 mod stats;
 mod systemd;
+mod update;
 mod watch;
 
 use std::ffi::OsStr;

@@ -56,7 +56,7 @@ impl Unit {
     /// Names the unit, and `--systemd-cgroup` where there is no systemd to talk to.
     pub fn start(scope: &Scope, pid: Pid) -> Result<Self> {
         let unit = Self { name: scope.unit.clone(), bus: bus_address(scope.user)?, user: scope.user };
-        let properties = Properties::new(scope, pid);
+        let properties = Properties::with_process(&scope.properties, pid);
         unit.talk(async |bus| bus.start(&unit.name, properties).await)
             .doing(|| format!("start {}", unit.name))
             .doing(|| "--systemd-cgroup")?;
@@ -77,9 +77,10 @@ impl Unit {
             .doing(|| format!("join {}", self.name))
     }
 
-    /// Changes properties of it until it ends.
+    /// Changes properties of it until it ends; returns when the cgroup's files have them.
     pub fn set(&self, properties: &[Property]) -> Result<()> {
-        self.talk(async |bus| bus.set(&self.name, properties).await).doing(|| format!("change {}", self.name))
+        self.talk(async |bus| bus.set(&self.name, Properties::new(properties)).await)
+            .doing(|| format!("change {}", self.name))
     }
 
     fn talk<T>(&self, conversation: impl AsyncFnOnce(&Bus) -> Result<T, Refusal>) -> Result<T> {
@@ -153,7 +154,7 @@ impl From<Refusal> for Error {
     }
 }
 
-/// What a scope is started with.
+/// What systemd is to set.
 struct Properties<'a> {
     all: Vec<(&'a str, Variant<'a>)>,
     /// Those that an older systemd may not know.
@@ -161,11 +162,17 @@ struct Properties<'a> {
 }
 
 impl<'a> Properties<'a> {
-    fn new(scope: &'a Scope, pid: Pid) -> Self {
-        let mut all = as_variants(&scope.properties);
-        all.push(("PIDs", vec![pid.as_raw_nonzero().get().cast_unsigned()].into()));
-        let dispensable = scope.properties.iter().filter(|property| property.dispensable);
-        Self { all, dispensable: dispensable.map(|property| property.name.as_str()).collect() }
+    fn new(properties: &'a [Property]) -> Self {
+        let dispensable = properties.iter().filter(|property| property.dispensable);
+        let dispensable = dispensable.map(|property| property.name.as_str()).collect();
+        let variant = |property: &'a Property| (property.name.as_str(), as_variant(&property.value));
+        Self { all: properties.iter().map(variant).collect(), dispensable }
+    }
+
+    fn with_process(properties: &'a [Property], pid: Pid) -> Self {
+        let mut new = Self::new(properties);
+        new.all.push(("PIDs", vec![pid.as_raw_nonzero().get().cast_unsigned()].into()));
+        new
     }
 
     /// Leaves out what systemd said that it doesn't know; `false` where it said something else, or can't be spared.
@@ -177,10 +184,6 @@ impl<'a> Properties<'a> {
         self.all.retain(|(name, _)| *name != unknown);
         self.all.len() < before
     }
-}
-
-fn as_variants(properties: &[Property]) -> Vec<(&str, Variant<'_>)> {
-    properties.iter().map(|property| (property.name.as_str(), as_variant(&property.value))).collect()
 }
 
 fn as_variant(value: &Value) -> Variant<'_> {
@@ -245,9 +248,14 @@ impl Bus {
         }
     }
 
-    async fn set(&self, unit: &str, properties: &[Property]) -> Result<(), Refusal> {
+    async fn set(&self, unit: &str, mut properties: Properties<'_>) -> Result<(), Refusal> {
         let until_it_ends = true;
-        self.ask("SetUnitProperties", &(unit, until_it_ends, as_variants(properties))).await.map(drop)
+        loop {
+            match self.ask("SetUnitProperties", &(unit, until_it_ends, &properties.all)).await {
+                Err(refusal) if properties.without_unknown(&refusal) => (),
+                outcome => return outcome.map(drop),
+            }
+        }
     }
 
     async fn reset_failed(&self, unit: &str) -> Result<(), Refusal> {

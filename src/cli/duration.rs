@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-/// The units in nanoseconds. Of two that begin alike the longer one comes first.
+use super::decimal;
+
+/// The units in nanoseconds.
 const UNITS: [(&str, u64); 8] = [
     ("ns", 1),
     ("us", 1_000),
@@ -36,30 +38,11 @@ pub(super) fn parse(text: &str) -> Option<Duration> {
 
 /// Nanoseconds of the first number and its unit, and what follows.
 fn number_with_unit(text: &str) -> Option<(u64, &str)> {
-    let (whole, rest) = digits(text);
-    let (fraction, rest) = rest.strip_prefix('.').map_or(("", rest), digits);
-    if whole.is_empty() && fraction.is_empty() {
-        return None;
-    }
-    // The unit reaches up to the next number.
-    let end = rest.find(|c: char| c == '.' || c.is_ascii_digit()).unwrap_or(rest.len());
-    let (unit, rest) = rest.split_at(end);
-    let (_, unit) = UNITS.iter().find(|(name, _)| *name == unit)?;
-    let whole = if whole.is_empty() { 0 } else { whole.parse::<u64>().ok()? };
-    Some((whole.checked_mul(*unit)?.checked_add(part_of(*unit, fraction))?, rest))
-}
-
-fn digits(text: &str) -> (&str, &str) {
-    text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()))
-}
-
-/// As many nanoseconds of a unit as the digits behind its point say; of an hour the fifteenth is less than one.
-fn part_of(unit: u64, fraction: &str) -> u64 {
-    let shown = &fraction[..fraction.len().min(15)];
-    let scale = 10_u128.pow(u32::try_from(shown.len()).unwrap_or_default());
-    let part = u128::from(unit) * shown.parse::<u128>().unwrap_or_default() / scale;
-    // Less than the unit.
-    u64::try_from(part).unwrap_or(unit)
+    let in_number = |c: char| c == '.' || c.is_ascii_digit();
+    let (number, rest) = text.split_at(text.find(|c| !in_number(c)).unwrap_or(text.len()));
+    let (name, rest) = rest.split_at(rest.find(in_number).unwrap_or(rest.len()));
+    let (_, unit) = UNITS.iter().find(|(known, _)| *known == name)?;
+    Some((decimal::of(number, *unit)?, rest))
 }
 
 #[cfg(test)]

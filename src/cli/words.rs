@@ -138,6 +138,12 @@ pub(super) enum Words {
         #[command(flatten)]
         names: Names,
     },
+    /// change what a container may use
+    #[command(
+        override_usage = "orlop update [OPTIONS] <container-id>\n       orlop update --resources <resources.json | -> <container-id>",
+        after_help = "While it runs:  orlop update --memory 512M --cpu-quota 50000 web"
+    )]
+    Update(Box<Limits>),
     /// print what a container uses, as lines of JSON, and when it ran out of memory
     #[command(
         override_usage = "orlop events [OPTIONS] <container-id>",
@@ -205,7 +211,7 @@ pub(super) enum Words {
 
 // The words that are no flags. Their number is checked later, for the sake of runc's texts. (A doc comment would become
 // part of the help.)
-#[derive(Args)]
+#[derive(Args, Default)]
 pub(super) struct Names {
     #[arg(hide = true)]
     pub(super) names: Vec<OsString>,
@@ -234,6 +240,65 @@ pub(super) struct Creation {
     /// pass that many more file descriptors on
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub(super) preserve_fds: u32,
+    #[command(flatten)]
+    pub(super) names: Names,
+}
+
+#[derive(Args)]
+pub(super) struct Limits {
+    /// a file as linux.resources, or - for standard input; the rest is ignored then
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) resources: Option<OsString>,
+    /// how much memory, such as 512M; -1 for no limit
+    #[arg(long, value_name = "BYTES")]
+    pub(super) memory: Option<OsString>,
+    /// how much memory is left to it when memory is short
+    #[arg(long, value_name = "BYTES")]
+    pub(super) memory_reservation: Option<OsString>,
+    /// how much memory and swap together; -1 for no limit
+    #[arg(long, value_name = "BYTES")]
+    pub(super) memory_swap: Option<OsString>,
+    /// how many processes and threads; -1 for no limit
+    #[arg(long, value_name = "N")]
+    pub(super) pids_limit: Option<i64>,
+    /// its share of the CPUs beside others, from 2 to 262144
+    #[arg(long, value_name = "N")]
+    pub(super) cpu_share: Option<OsString>,
+    /// how many microseconds of CPU time in each period; -1 for no limit
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub(super) cpu_quota: Option<OsString>,
+    /// the length of a period
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub(super) cpu_period: Option<OsString>,
+    /// how much of the quota may be saved up
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub(super) cpu_burst: Option<OsString>,
+    /// 1 to run only when nobody else wants to, 0 as usual
+    #[arg(long, value_name = "0|1")]
+    pub(super) cpu_idle: Option<OsString>,
+    #[arg(long, hide = true)]
+    pub(super) cpu_rt_period: Option<OsString>,
+    #[arg(long, hide = true)]
+    pub(super) cpu_rt_runtime: Option<OsString>,
+    /// which CPUs, such as 0-3,7
+    #[arg(long, value_name = "LIST")]
+    pub(super) cpuset_cpus: Option<OsString>,
+    /// which memory nodes
+    #[arg(long, value_name = "LIST")]
+    pub(super) cpuset_mems: Option<OsString>,
+    /// its weight at block devices beside others, from 10 to 1000
+    #[arg(long, value_name = "N")]
+    pub(super) blkio_weight: Option<i64>,
+    #[arg(long, hide = true)]
+    pub(super) kernel_memory: Option<OsString>,
+    #[arg(long, hide = true)]
+    pub(super) kernel_memory_tcp: Option<OsString>,
+    /// the schema of Intel RDT for the L3 cache
+    #[arg(long, value_name = "SCHEMA")]
+    pub(super) l3_cache_schema: Option<OsString>,
+    /// the schema of Intel RDT for memory bandwidth
+    #[arg(long, value_name = "SCHEMA")]
+    pub(super) mem_bw_schema: Option<OsString>,
     #[command(flatten)]
     pub(super) names: Names,
 }

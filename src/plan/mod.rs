@@ -22,6 +22,7 @@ mod scheduling;
 mod sysctl;
 pub mod systemd;
 mod time;
+mod update;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -55,6 +56,7 @@ pub use resources::{Limit, Otherwise, Resources, Write as LimitWrite};
 pub use scheduling::{ExecCpus, IoPriority, Scheduler, Scheduling};
 pub use sysctl::Sysctl;
 pub use time::TimeOffset;
+pub use update::UpdatePlan;
 
 /// Where the container finds the directory of the socket for systemd's readiness protocol.
 const NOTIFY_DIR: &str = "/run/notify";
@@ -163,6 +165,8 @@ pub struct Plan {
     pub preserve_fds: u32,
     /// What of the config a later `exec` has to know.
     pub for_exec: Box<RawValue>,
+    /// What of the config a later `update` builds on.
+    pub for_update: Box<RawValue>,
 }
 
 /// The container's root.
@@ -271,6 +275,7 @@ impl Plan {
             preserve_fds: request.inherited_fds(),
             for_exec: exec::record(spec, &namespaces, request, mount_label.as_ref())?,
             mount_label,
+            for_update: update::record(spec)?,
             bundle: bundle.dir.clone(),
             namespaces,
             mounts,

@@ -13,6 +13,9 @@ use crate::error::{Annotate, Error, Result};
 /// systemd's "infinity".
 const INFINITY: u64 = u64::MAX;
 
+/// A weight that is left to the kernel.
+const NOT_SET: u64 = u64::MAX;
+
 /// The kernel's period of a CPU quota, in microseconds, where none is named.
 const CPU_PERIOD: u64 = 100_000;
 
@@ -56,7 +59,8 @@ fn insert(found: &mut BTreeMap<&'static str, Value>, name: &'static str, value: 
 fn one(file: &str, value: &str) -> Result<Vec<(&'static str, Value)>> {
     let limit = |name| Ok(vec![(name, Value::U64(number_or_max(value)?))]);
     match file {
-        "cpu.idle" if value == "1" => Ok(vec![("CPUWeight", Value::U64(0))]),
+        // Idle is a weight to systemd; and so is the kernel's own, where it isn't told another one.
+        "cpu.idle" => Ok(vec![("CPUWeight", Value::U64(if value == "1" { 0 } else { NOT_SET }))]),
         "cpu.weight" => limit("CPUWeight"),
         "cpu.max" => cpu_quota(value),
         "cpuset.cpus" => Ok(set("AllowedCPUs", value)?),
@@ -234,7 +238,8 @@ mod tests {
         let idle = Ok(vec![("CPUWeight".to_owned(), Value::U64(0))]);
         assert_eq!(of(&[("cpu.idle", "1"), ("cpu.weight", "100")]), idle);
         assert_eq!(of(&[("cpu.weight", "100"), ("cpu.idle", "1")]), idle);
-        assert_eq!(of(&[("cpu.idle", "0")]), Ok(vec![]));
+        assert_eq!(of(&[("cpu.idle", "0")]), Ok(vec![("CPUWeight".to_owned(), Value::U64(NOT_SET))]));
+        assert_eq!(of(&[("cpu.idle", "0"), ("cpu.weight", "7")]), Ok(vec![("CPUWeight".to_owned(), Value::U64(7))]));
     }
 
     #[test]
