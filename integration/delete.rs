@@ -184,7 +184,9 @@ fn two_hundred_processes_in_fifty_cgroups_end() {
         }
     }
     assert_eq!(processes(), "");
-    c.delete_by_force().quiet();
+    // SIGKILL is the first thing that it sends.
+    let deleted = c.delete_by_force().quiet();
+    println!("from SIGKILL to gone, 200 processes in 50 cgroups: {} ms", deleted.took.as_millis());
     c.nothing_left();
 }
 

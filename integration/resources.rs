@@ -147,7 +147,11 @@ fn processes_are_limited() {
 
 fn one_process_is_enough() {
     needs(Need::Controller("pids"));
-    Container::new().args(["exit", "0"]).set("/linux/resources/pids", json!({"limit": 1})).run().ok();
+    let c = Container::new().args(["exit", "0"]).set("/linux/resources/pids", json!({"limit": 1}));
+    c.run_with(["--keep"]).ok();
+    if let Ok(peak) = fs::read_to_string(c.cgroup_dir().join("memory.peak")) {
+        println!("memory.peak of a start with one process: {}", peak.trim());
+    }
 }
 
 fn a_fork_too_many_fails() {

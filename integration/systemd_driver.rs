@@ -7,6 +7,7 @@ use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 
+use crate::resources::for_disk;
 use crate::rootless::bundle_of;
 use crate::support::case::{cases, in_parallel};
 use crate::support::wait::rounds;
@@ -24,6 +25,9 @@ cases![
     the_container_is_in_its_scope,
     annotations_become_properties,
     limits_are_properties_and_outlive_a_reload,
+    limits_hold_in_a_scope,
+    a_throttled_device_is_slower_in_a_scope,
+    the_killing_of_an_init_in_a_scope_is_told,
     one_question_and_no_thread,
     delete_ends_the_scope_and_needs_no_flag,
     a_run_leaves_no_unit,
@@ -303,6 +307,47 @@ fn limits_are_properties_and_outlive_a_reload() {
     }
     systemctl(&c, &["daemon-reload"]);
     read_back();
+}
+
+fn limits_hold_in_a_scope() {
+    for controller in ["memory", "cpu", "pids"] {
+        needs(Need::Controller(controller));
+    }
+    let limited = |words: &[&str], resource: &str, limit: serde_json::Value| {
+        scoped().args(words.iter().copied()).set(&format!("/linux/resources/{resource}"), limit)
+    };
+    let memory = serde_json::json!({"limit": 32 << 20, "swap": 32 << 20});
+    run(&limited(&["eat", "8"], "memory", memory.clone())).ok();
+    run(&limited(&["eat", "64"], "memory", memory)).exits(137);
+    let small = serde_json::json!({"limit": 512 << 10, "swap": 512 << 10});
+    run(&limited(&["exit", "0"], "memory", small)).ok();
+    let fork = limited(&["try-exec", "/probe", "exit", "0"], "pids", serde_json::json!({"limit": 1}));
+    assert_eq!(run(&fork).ok().stdout.trim(), "EAGAIN");
+    let cpu = serde_json::json!({"quota": 10_000, "period": 100_000});
+    let c = up_in_scope(limited(&["sequence", "spin", "600", "--", "sleep"], "cpu", cpu));
+    until("its periods to be over", || {
+        let stat = fs::read_to_string(scope_dir(&c).join("cpu.stat")).expect("the counters");
+        stat.lines().find_map(|line| line.strip_prefix("nr_throttled ")).filter(|count| *count != "0").map(drop)
+    });
+}
+
+fn a_throttled_device_is_slower_in_a_scope() {
+    needs(Need::Controller("io"));
+    let c = scoped().args(["write-out", "/out/file", "3"]);
+    let out = c.dir().join("out");
+    fs::create_dir(&out).expect("make a directory");
+    let throttles = serde_json::json!({"throttleWriteBpsDevice": for_disk("rate", 1 << 20)});
+    let c = c.bind(&out, "/out", []).set("/linux/resources/blockIO", throttles);
+    let took: u64 = run(&c).ok().stdout.trim().parse().expect("milliseconds");
+    assert!(took > 1500, "3 MiB at 1 MiB a second took {took} ms");
+}
+
+fn the_killing_of_an_init_in_a_scope_is_told() {
+    needs(Need::Controller("memory"));
+    let c = scoped().set("/linux/resources/memory", serde_json::json!({"limit": 4096, "swap": 4096}));
+    let message = run(&c).exits(1).message();
+    assert!(message.contains("linux.resources.memory.limit"), "{message}");
+    is_forgotten(&c);
 }
 
 fn delete_ends_the_scope_and_needs_no_flag() {

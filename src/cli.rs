@@ -21,7 +21,7 @@ use self::argv::Argv;
 use self::complaint::{help, misread, refuse};
 use self::words::{Creation, Execution, Global, Limits, Line, Names, Words};
 use crate::error::{Annotate, Context, Error, Result};
-use crate::plan::ExecRequest;
+use crate::plan::{ExecRequest, Schemata};
 use crate::state::OCI_VERSION;
 use crate::{create, events, exec, features, list, log, run, timeline, update};
 
@@ -60,7 +60,7 @@ pub enum Command {
     AddMounts { id: String, file: PathBuf },
     RemoveMounts { id: String, file: PathBuf },
     Events { id: String, manner: events::Manner },
-    Update { id: String, source: update::Source },
+    Update { id: String, source: update::Source, schemata: Schemata },
     Pause { id: String },
     Resume { id: String },
     Spec { bundle: PathBuf, rootless: bool },
@@ -272,16 +272,20 @@ fn create_options_for(
     })
 }
 
-/// With a file the other flags say nothing, as with runc.
+/// With a file the flags for limits of the cgroup say nothing, as with runc.
 fn update(mut flags: Limits) -> Result<Command, Wrong> {
     let id = std::mem::take(&mut flags.names).one("update")?;
-    limits::refuse_schemata(flags.l3_cache_schema.as_deref(), flags.mem_bw_schema.as_deref())?;
+    let schema = |flag: Option<OsString>| set(flag).as_deref().map(text);
+    let schemata = Schemata {
+        l3_cache: schema(flags.l3_cache_schema.take()),
+        memory_bandwidth: schema(flags.mem_bw_schema.take()),
+    };
     let source = match set(flags.resources.take()) {
         Some(file) if file == "-" => update::Source::StandardInput,
         Some(file) => update::Source::File(absolute(file)?),
         None => update::Source::Text(limits::as_resources(flags)?.to_string()),
     };
-    Ok(Command::Update { id, source })
+    Ok(Command::Update { id, source, schemata })
 }
 
 /// What runc's flags mean: an interval has to be one also where there is nothing to wait for.

@@ -57,7 +57,7 @@ fn execute(invocation: &Invocation) -> Result<u8> {
         Command::AddMounts { id, file } => own_binary::protect().and_then(|()| mounts::add(root, id, file))?,
         Command::RemoveMounts { id, file } => own_binary::protect().and_then(|()| mounts::remove(root, id, file))?,
         Command::Events { id, manner } => events::events(root, id, *manner, print)?,
-        Command::Update { id, source } => update::update(root, id, source)?,
+        Command::Update { id, source, schemata } => update::update(root, id, source, schemata)?,
         Command::Pause { id } => pause::pause(root, id)?,
         Command::Resume { id } => pause::resume(root, id)?,
         Command::List { format, quiet } => print(&list::list(root, *format, *quiet, invocation.explicit_root)?)?,

@@ -121,7 +121,42 @@ impl Drop for NewGroups {
     }
 }
 
+/// What a class had before it was changed.
+#[derive(Debug)]
+pub struct Before {
+    file: PathBuf,
+    lines: String,
+}
+
+impl Before {
+    /// Gives it that again.
+    pub fn put_back(&self) -> Result<()> {
+        write(&self.file, &self.lines)
+    }
+}
+
 impl Groups {
+    /// Gives the class of service other shares: all of them, or those that it had and an error.
+    ///
+    /// # Errors
+    /// Names the field of `linux.intelRdt`, with the kernel's own words where it has any.
+    pub fn change(&self, shares: &[Shares], root: &Path) -> Result<Before> {
+        let file = self.class.join("schemata");
+        let lines =
+            fs::read_to_string(&file).call("read").doing(|| file.display().to_string()).field("linux.intelRdt")?;
+        let before = Before { file, lines };
+        for Shares { lines, field, .. } in shares {
+            if let Err(error) = write(&before.file, lines) {
+                let error = with_kernels_words(error, root).field(*field);
+                return Err(match before.put_back() {
+                    Ok(()) => error,
+                    Err(failure) => Error::new(format!("{error}; and what it had could not be put back: {failure}")),
+                });
+            }
+        }
+        Ok(before)
+    }
+
     /// Puts a process into them. What it makes from then on is in them too.
     ///
     /// # Errors
@@ -365,6 +400,20 @@ mod tests {
         let plan = tree.plan(Class::Default, &[("L3:0=f1\n", false)], false);
         let error = NewGroups::make(&plan, |_| unreachable!()).unwrap_err().to_string();
         assert!(error.ends_with("(Mask f1 has non-consecutive 1-bits)"), "{error}");
+    }
+
+    #[test]
+    fn new_shares_are_written_and_the_old_ones_put_back() {
+        let tree = Tree::new();
+        tree.fill("gold", "L3:0=fffff\n");
+        let groups = Groups { class: tree.path("gold"), monitor: None };
+        let shares = tree.plan(own(), &[("L3:0=0000f\n", true)], false).shares;
+        let before = groups.change(&shares, &tree.path("")).unwrap();
+        assert_eq!(tree.read("gold/schemata"), "L3:0=0000f\n");
+        before.put_back().unwrap();
+        assert_eq!(tree.read("gold/schemata"), "L3:0=fffff\n");
+        let gone = Groups { class: tree.path("gone"), monitor: None };
+        assert_eq!(gone.change(&shares, &tree.path("")).unwrap_err().field_path(), Some("linux.intelRdt"));
     }
 
     #[test]

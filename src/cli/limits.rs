@@ -1,6 +1,5 @@
 //! The flags of `update` as the JSON of a `linux.resources`, so that there is one reader for both.
 
-use std::ffi::OsStr;
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -60,19 +59,4 @@ fn number<T: FromStr<Err: Display>>(flag: &str, text: &str) -> Result<T> {
 
 fn bytes(flag: &str, text: &str) -> Result<i64> {
     size::parse(text).map_err(|error| Error::new(format!("invalid value for {flag}: {error}")))
-}
-
-/// What `--l3-cache-schema` and `--mem-bw-schema` come to: no container has a group of its own for them.
-///
-/// # Errors
-/// runc's text.
-pub(super) fn refuse_schemata(l3_cache: Option<&OsStr>, memory_bandwidth: Option<&OsStr>) -> Result<()> {
-    let given = |schema: Option<&OsStr>| schema.is_some_and(|schema| !schema.is_empty());
-    if given(l3_cache) {
-        return Err(Error::new("Intel RDT/CAT: l3 cache schema is not enabled"));
-    }
-    if given(memory_bandwidth) {
-        return Err(Error::new("Intel RDT/MBA: memory bandwidth schema is not enabled"));
-    }
-    Ok(())
 }

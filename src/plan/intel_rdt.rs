@@ -46,6 +46,27 @@ pub struct Shares {
     pub has_to_agree: bool,
 }
 
+/// New shares for a container that is there already, as the caller of `update` writes them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Schemata {
+    /// `--l3-cache-schema`.
+    pub l3_cache: Option<String>,
+    /// `--mem-bw-schema`.
+    pub memory_bandwidth: Option<String>,
+}
+
+impl Schemata {
+    /// The shares in the order in which they are written; none where nothing is asked for.
+    ///
+    /// # Errors
+    /// Names the field of the config that a flag stands for.
+    pub fn shares(&self) -> Result<Vec<Shares>> {
+        let mut rdt = LinuxIntelRdt::default();
+        rdt.set_l3_cache_schema(self.l3_cache.clone()).set_mem_bw_schema(self.memory_bandwidth.clone());
+        shares(&rdt)
+    }
+}
+
 /// What resctrl itself has in its root.
 const RESERVED: [&str; 3] = ["info", "mon_data", "mon_groups"];
 
@@ -182,6 +203,18 @@ mod tests {
             let error = decide(&rdt).unwrap_err().to_string();
             assert!(error.starts_with(&format!("{field}: ")), "{error}");
         }
+    }
+
+    #[test]
+    fn an_update_has_the_same_shares() {
+        let schemata = Schemata { l3_cache: Some("L3:0=7f0".into()), memory_bandwidth: Some("MB:0=20".into()) };
+        assert_eq!(
+            schemata.shares().unwrap(),
+            decide(&json!({"l3CacheSchema": "L3:0=7f0", "memBwSchema": "MB:0=20"})).unwrap().shares
+        );
+        assert!(Schemata::default().shares().unwrap().is_empty());
+        let wrong = Schemata { memory_bandwidth: Some("L3:0=f".into()), ..Schemata::default() };
+        assert_eq!(wrong.shares().unwrap_err().field_path(), Some("linux.intelRdt.memBwSchema"));
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub use annotations::{MountContext, NAMES as ANNOTATIONS};
 pub use cgroup::CgroupPlan;
 pub use devices::{Device, DeviceKind, Devices};
 pub use exec::{ExecPlan, ExecRequest};
-pub use intel_rdt::{Class, IntelRdt, Shares, agree as shares_agree};
+pub use intel_rdt::{Class, IntelRdt, Schemata, Shares, agree as shares_agree};
 pub use live_mounts::LiveMounts;
 pub use lsm::{Labels, MountLabel};
 pub use memory_policy::MemoryPolicy;
