@@ -20,6 +20,7 @@ cases![
     a_later_rule_wins,
     any_device_node_can_be_made,
     the_default_devices_are_always_allowed,
+    a_cgroup_that_was_there_has_the_rules_of_its_newest_container,
     devices_in_a_user_namespace,
 ];
 
@@ -174,6 +175,27 @@ fn the_default_devices_are_always_allowed() {
     let rules = json!([{"allow": false, "access": "rwm"}]);
     let c = with_rules(&rules).args(words.iter().map(String::as_str));
     assert_eq!(c.run().ok().stdout, "ok\n".repeat(5));
+}
+
+/// More of them than the kernel attaches programs to a cgroup.
+fn a_cgroup_that_was_there_has_the_rules_of_its_newest_container() {
+    let (deny, all) = (json!({"allow": false, "access": "rwm"}), json!({"allow": true, "access": "rwm"}));
+    let allow = json!({"allow": true, "type": "c", "major": 10, "minor": 229, "access": "rwm"});
+    let first = with_rules(&json!([deny]));
+    std::fs::create_dir(first.cgroup_dir()).expect("make a cgroup");
+    let cgroup = first.config()["linux"]["cgroupsPath"].clone();
+    let opens = |rules: &Value| {
+        let c = with_rules(rules).args(["try-open-read", "/dev/it"]).set("/linux/cgroupsPath", cgroup.clone());
+        c.run().ok().stdout.trim() != "EPERM"
+    };
+    for _ in 0..17 {
+        for (rules, opened) in
+            [(json!([deny]), false), (json!([deny, allow]), true), (json!([deny]), false), (json!([all]), true)]
+        {
+            assert_eq!(opens(&rules), opened, "{rules}");
+        }
+    }
+    crate::support::leftovers::remove_cgroup(&first.cgroup_dir()).expect("it can be removed");
 }
 
 fn devices_in_a_user_namespace() {

@@ -435,12 +435,15 @@ fn obsolete_flags_are_taken() {
 fn schemata_of_intel_rdt_are_refused() {
     needs(Need::Orlop("others may have them"));
     let c = Container::sleeping();
-    for (flag, text) in [
-        ("--l3-cache-schema", "Intel RDT/CAT: l3 cache schema is not enabled"),
-        ("--mem-bw-schema", "Intel RDT/MBA: memory bandwidth schema is not enabled"),
+    let text = "updating a non-existent Intel RDT configuration is not supported";
+    let is_there = Path::new("/sys/fs/resctrl/schemata").exists();
+    for (flag, schema, absent) in [
+        ("--l3-cache-schema", "L3:0=1", "Intel RDT/CAT: l3 cache schema is not enabled"),
+        ("--mem-bw-schema", "MB:0=20", "Intel RDT/MBA: memory bandwidth schema is not enabled"),
     ] {
-        assert_eq!(update(&c, &[flag, "L3:0=1"]).exits(1).message(), text);
+        assert_eq!(update(&c, &[flag, schema]).exits(1).message(), if is_there { text } else { absent });
     }
+    update(&c, &["--mem-bw-schema", "L3:0=1"]).fails(["linux.intelRdt.memBwSchema: "]);
 }
 
 fn two_at_once_forget_nothing() {

@@ -117,10 +117,8 @@ impl NewCgroup {
     pub fn restrict(&self, plan: &CgroupPlan) -> Result<()> {
         let _step = timeline::step("put limits and device rules in force");
         self.cgroup.limit(&plan.resources)?;
-        let Some(rules) = plan.devices.as_ref().filter(|rules| !devices::allows_everything(rules)) else {
-            return Ok(());
-        };
-        match self.cgroup.restrict_devices(rules) {
+        let Some(rules) = &plan.devices else { return Ok(()) };
+        match self.restrict_devices(rules) {
             // Nor can any node be made there: what is reachable is what is bound.
             Err(error) if error.errno() == Some(Errno::PERM) && in_user_namespace() => {
                 tracing::debug!("no device rules: {error}");
@@ -128,6 +126,21 @@ impl NewCgroup {
             }
             restricted => restricted.field("linux.resources.devices"),
         }
+    }
+
+    /// A cgroup that was there already may still have the rules of the container that was in it before. They give way to these, with
+    /// nothing in between.
+    fn restrict_devices(&self, rules: &[devices::Rule]) -> Result<()> {
+        let old = if self.is_made() { Ok(None) } else { sys::attached_device_program(self.as_fd()) };
+        let old = old.call("bpf(BPF_PROG_QUERY)")?;
+        if old.is_none() && devices::allows_everything(rules) {
+            return Ok(());
+        }
+        let _step = timeline::step("load the device program");
+        let program = devices::compile(rules);
+        let program = sys::load_device_program(program.instructions()).call("bpf(BPF_PROG_LOAD)")?;
+        let old = old.as_ref().map(AsFd::as_fd);
+        sys::attach_device_program(self.as_fd(), program.as_fd(), old).call("bpf(BPF_PROG_ATTACH)")
     }
 
     /// Whether it did not exist before.
@@ -279,13 +292,6 @@ impl Cgroup {
         give("", AtFlags::EMPTY_PATH)?;
         let files = std::fs::read_to_string(DELEGATED).call("read").doing(|| DELEGATED)?;
         files.lines().try_for_each(|name| give(name, AtFlags::SYMLINK_NOFOLLOW))
-    }
-
-    fn restrict_devices(&self, rules: &[devices::Rule]) -> Result<()> {
-        let _step = timeline::step("load the device program");
-        let program = devices::compile(rules);
-        let program = sys::load_device_program(program.instructions()).call("bpf(BPF_PROG_LOAD)")?;
-        sys::attach_device_program(self.dir.as_fd(), program.as_fd()).call("bpf(BPF_PROG_ATTACH)")
     }
 
     /// Sends SIGKILL to every process in it and in the cgroups below it.
