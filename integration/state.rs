@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use serde_json::{Value, json};
 
 use crate::support::case::cases;
-use crate::support::{Container, Exit, Need, needs, until};
+use crate::support::{Call, Container, Exit, Lane, Need, needs, until};
 
 cases![
     it_has_the_fields_that_callers_read,
@@ -22,6 +22,8 @@ cases![
     an_unknown_root_does_not_exist,
     the_state_directory_is_the_owners_alone,
     nothing_else_is_printed,
+    a_name_that_is_no_text_is_a_name,
+    what_cannot_be_looked_at_is_not_stopped,
 ];
 
 fn it_has_the_fields_that_callers_read() {
@@ -147,4 +149,30 @@ fn nothing_else_is_printed() {
     let output = c.call("state").arg(c.id()).run().quiet();
     assert!(output.stdout.starts_with('{') && output.stdout.trim_end().ends_with('}'), "{}", output.stdout);
     assert_eq!(output.log.as_deref(), Some(""), "a success is nothing for the log");
+}
+
+fn a_name_that_is_no_text_is_a_name() {
+    // The kernel keeps 15 bytes of a program's name, which cuts the eighth letter of this one in two.
+    let name = "/\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}";
+    let c = Container::new();
+    fs::hard_link(c.rootfs().join("probe"), c.rootfs().join(&name[1..])).expect("link the probe");
+    let c = c.set("/process/args", json!([name, "sleep"])).up();
+    assert_eq!((c.status().as_str(), &c.state()["pid"]), ("running", &json!(c.pid())));
+    c.delete().fails(["that is not stopped: running"]);
+    c.kill("KILL").ok();
+    assert_eq!(c.wait_exit(), Exit::Signal(9));
+}
+
+fn what_cannot_be_looked_at_is_not_stopped() {
+    needs(Need::Orlop("how many descriptors it needs"));
+    let c = Container::sleeping();
+    for limit in 3..12 {
+        let script = format!("ulimit -n {limit}; exec \"$@\"");
+        let call = c.prepare(Call::new(c.dir(), "/bin/sh").args(["-c", &script, "sh"]).arg(Lane::get().runtime()));
+        let output = call.args(["state", c.id()]).run();
+        match output.code {
+            Some(0) => assert_eq!(output.json()["status"], "running", "with {limit} descriptors"),
+            _ => assert!(output.stderr.contains("too many open files"), "with {limit}: {}", output.stderr),
+        }
+    }
 }

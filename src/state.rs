@@ -33,7 +33,7 @@ use serde_json::value::RawValue;
 use crate::cgroupv2::{Cgroup, NewCgroup, Unit};
 use crate::error::{Annotate, Context, Error, Result};
 use crate::gate;
-use crate::host::read_proc;
+use crate::host::{read_proc, read_proc_bytes};
 use crate::inside::exists;
 use crate::notify;
 use crate::plan::{CgroupPlan, Hook, Kind, Plan, check_id};
@@ -159,6 +159,9 @@ impl Init {
     }
 
     /// A descriptor of the process, when it still runs.
+    ///
+    /// # Errors
+    /// When that can't be found out: a container that may run must not pass for a stopped one.
     pub fn open(&self) -> Result<Option<OwnedFd>> {
         let Some(pid) = Pid::from_raw(self.pid) else { return Ok(None) };
         let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
@@ -172,7 +175,10 @@ impl Init {
             Ok(stat) if stat.alive && stat.start_time == self.start_time && self.boot_id == boot_id()? => {
                 Ok(Some(pidfd))
             }
-            _ => Ok(None),
+            Ok(_) => Ok(None),
+            // ESRCH: it went between the opening of the file and the reading.
+            Err(error) if matches!(error.errno(), Some(Errno::NOENT | Errno::SRCH)) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 }
@@ -191,8 +197,10 @@ struct Stat {
 
 fn proc_stat(pid: i32) -> Result<Stat> {
     let path = format!("/proc/{pid}/stat");
-    let text = read_proc(&path)?;
-    // The second field is the program's name in parentheses, which may hold anything, parentheses too.
+    let text = read_proc_bytes(&path)?;
+    let text = String::from_utf8_lossy(&text);
+    // The second field is the program's name in parentheses, which may hold anything, parentheses too, and no valid text: the
+    // program chooses it, and the kernel cuts it after 15 bytes.
     let fields: Vec<&str> = text.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ').collect();
     let number = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok());
     let (Some(flags), Some(start_time)) = (number(6), number(19)) else {
