@@ -39,6 +39,7 @@ cases![
     a_config_that_is_a_directory,
     a_deeply_nested_config,
     a_mount_that_fails_late,
+    a_caller_that_ignores_its_children,
 ];
 
 fn a_missing_bundle() {
@@ -303,4 +304,12 @@ fn a_mount_that_fails_late() {
         .fold(c, |c, index| c.mount(json!({"destination": format!("/m{index}"), "type": "tmpfs", "source": "t"})));
     let c = c.mount(bad).hook("createRuntime", &[]).edit(|config| drop_namespaces(config, &["network"]));
     refuses(&c, "mounts[27]");
+}
+
+fn a_caller_that_ignores_its_children() {
+    let c = Container::new().args(["exit", "3"]).hook("createRuntime", &[]).hook("poststop", &["--exit", "1"]);
+    let call = Call::new(c.dir(), "/bin/sh").args(["-c", "trap '' CHLD; exec \"$@\"", "sh"]).arg(Lane::get().runtime());
+    let output = c.prepare(call).arg("run").arg("--bundle").arg(c.bundle()).arg(c.id()).run();
+    assert_eq!(output.code, Some(3), "{}", output.stderr);
+    c.nothing_left();
 }

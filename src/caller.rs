@@ -1,4 +1,4 @@
-//! What the caller of a command gave to it and waits for: inherited descriptors, sockets, the pid file.
+//! What the caller of a command gave to it and waits for: inherited signals and descriptors, sockets, the pid file.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -13,6 +13,11 @@ use crate::plan::ListenFds;
 use crate::sync::send_fd;
 use crate::sys;
 use crate::timeline;
+
+/// Takes back what a caller may have decided about signals, and this program's own children need otherwise. To be called first.
+pub fn settle_signals() {
+    sys::keep_ended_children();
+}
 
 /// Who takes a process's terminal, when it has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 
 mod agent;
 pub mod bundle;
-mod caller;
+pub mod caller;
 pub mod cgroupv2;
 pub mod cli;
 mod console;

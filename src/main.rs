@@ -7,11 +7,12 @@ use orlop::cli::{self, Command, Invocation, Refusal, Stop};
 use orlop::error::{Annotate, Context, Error, Result};
 use orlop::log::{self, Log};
 use orlop::{
-    create, delete, events, exec, features, kill, list, mounts, own_binary, pause, ps, run, spec, start, state,
+    caller, create, delete, events, exec, features, kill, list, mounts, own_binary, pause, ps, run, spec, start, state,
     timeline, update,
 };
 
 fn main() -> ExitCode {
+    caller::settle_signals();
     own_binary::protect_early(std::env::args_os());
     match cli::parse(std::env::args_os()) {
         Ok(invocation) => obey(&invocation),

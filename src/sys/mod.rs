@@ -25,7 +25,7 @@ pub use net::bring_up;
 pub use schedule::{SchedulingAttributes, ioprio_set, sched_setattr, set_mempolicy};
 pub use seccomp::{knows_seccomp_flag, set_seccomp_filter};
 pub use shared::shared_words;
-pub use signal::{block_no_signal, pidfd_send_signal, reset_signals};
+pub use signal::{block_no_signal, keep_ended_children, pidfd_send_signal, reset_signals};
 
 use rustix::io::Errno;
 

@@ -25,6 +25,13 @@ pub fn block_no_signal(command: &mut Command) {
     unsafe { command.pre_exec(unblock) };
 }
 
+/// Lets ended children stay until they are waited for. A caller who ignores SIGCHLD leaves that to its programs, and the kernel then
+/// drops the children's exit codes: wait(2), NOTES.
+pub fn keep_ended_children() {
+    // SAFETY: SIG_DFL runs no code of ours, and SIGCHLD can be set.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
+}
+
 /// Sets every signal to its default action, and blocks none.
 ///
 /// Rust's runtime ignores SIGPIPE, a caller may ignore others (nohup does), and `run` holds most back for itself; a container
