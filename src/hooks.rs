@@ -121,7 +121,8 @@ enum Ended {
 }
 
 fn first_gone(hook: BorrowedFd<'_>, container: Option<BorrowedFd<'_>>, timeout: Option<Duration>) -> Result<Ended> {
-    let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    // A time that is too far away for the clock never comes.
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let left = left.and_then(|left| Timespec::try_from(left).ok());
@@ -198,6 +199,12 @@ mod tests {
         let start = Instant::now();
         let error = run(&[hook], reading(b"")).unwrap_err().to_string();
         assert!(error.contains("timeout of 1 s") && start.elapsed() < Duration::from_secs(20), "{error}");
+    }
+
+    #[test]
+    fn a_timeout_may_be_longer_than_the_clock_goes() {
+        let longest = u64::try_from(i64::MAX).unwrap();
+        run(&[Hook { timeout: Some(longest), ..sh("exit 0") }], reading(b"")).unwrap();
     }
 
     #[test]
