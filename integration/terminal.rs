@@ -1,5 +1,6 @@
 //! Terminals: the console socket of detached containers, and the relay of a foreground run.
 
+use std::fs::File;
 use std::path::Path;
 
 use rustix::process::Signal;
@@ -31,6 +32,8 @@ cases![
     a_change_of_size_told_by_signal_is_passed_on,
     a_foreground_run_loses_no_output,
     a_foreground_run_restores_the_terminal_when_killed,
+    input_that_cannot_be_read_ends_nothing,
+    output_that_cannot_be_written_ends_nothing,
 ];
 
 fn with_terminal<'a>(words: impl IntoIterator<Item = &'a str>) -> Container {
@@ -259,4 +262,23 @@ fn a_foreground_run_restores_the_terminal_when_killed() {
     c.kill("KILL").ok();
     run.wait().exits(128 + 9);
     assert_eq!(tcgetattr(pty.terminal()).expect("read the modes").local_modes, before);
+}
+
+fn input_that_cannot_be_read_ends_nothing() {
+    needs(Need::Not("crun", "it ends with an error"));
+    let only_for_writing = File::options().write(true).open("/dev/null").expect("open /dev/null");
+    for input in [File::open("/").expect("open a directory"), only_for_writing] {
+        let c = with_terminal(["sequence", "print", "here", "--", "exit", "9"]);
+        let output = c.call("run").arg("--bundle").arg(c.bundle()).arg(c.id()).stdin_file(input).run();
+        assert_eq!((output.code, output.stdout.as_str()), (Some(9), "here\r\n"), "{}", output.stderr);
+    }
+}
+
+fn output_that_cannot_be_written_ends_nothing() {
+    needs(Need::Orlop("a warning says so"));
+    let c = with_terminal(["sequence", "print", "here", "--", "exit", "9"]);
+    let full = File::options().write(true).open("/dev/full").expect("open /dev/full");
+    let output = c.call("run").arg("--bundle").arg(c.bundle()).arg(c.id()).spawn_into(full.into()).wait();
+    assert_eq!(output.code, Some(9), "{}", output.stderr);
+    assert!(output.stderr.starts_with("warning: write: no space left on device"), "{}", output.stderr);
 }

@@ -197,10 +197,13 @@ impl Relay {
     fn move_bytes(&mut self, end: End, ready: PollFlags) -> Result<()> {
         match end {
             End::Input if !ready.is_empty() => self.input.fill(stdin()),
-            End::Output if !ready.is_empty() => self.output.drain(stdout()),
+            End::Output if !ready.is_empty() => {
+                self.output.drain(stdout());
+                Ok(())
+            }
             End::Main => {
                 if ready.contains(PollFlags::OUT) {
-                    self.input.drain(self.main.as_fd())?;
+                    self.input.drain(self.main.as_fd());
                 }
                 let readable = ready.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR);
                 if readable && self.output.waiting.is_empty() { self.output.fill(self.main.as_fd()) } else { Ok(()) }
@@ -214,7 +217,7 @@ impl Relay {
         loop {
             while !self.output.waiting.is_empty() && !self.output.closed {
                 wait_writable(stdout())?;
-                self.output.drain(stdout())?;
+                self.output.drain(stdout());
             }
             let mut fds = [PollFd::new(&self.main, PollFlags::IN)];
             let none = rustix::event::Timespec::default();
@@ -249,8 +252,9 @@ impl Flow {
     fn fill(&mut self, from: BorrowedFd<'_>) -> Result<()> {
         let mut chunk = [0; CHUNK];
         match rustix::io::read(from, &mut chunk) {
-            // A terminal answers EIO when nobody has its other side open any more.
-            Ok(0) | Err(Errno::IO) => self.ended = true,
+            // A terminal answers EIO when nobody has its other side open any more. And a caller's standard input may be a directory,
+            // or a file for writing only: nothing to read, and no reason to end the container.
+            Ok(0) | Err(Errno::IO | Errno::ISDIR | Errno::BADF) => self.ended = true,
             Ok(length) if self.closed => tracing::trace!("{length} bytes dropped"),
             Ok(length) => self.waiting.extend_from_slice(&chunk[..length]),
             Err(Errno::AGAIN | Errno::INTR) => (),
@@ -259,16 +263,19 @@ impl Flow {
         Ok(())
     }
 
-    fn drain(&mut self, to: BorrowedFd<'_>) -> Result<()> {
+    fn drain(&mut self, to: BorrowedFd<'_>) {
         match rustix::io::write(to, &self.waiting) {
             Ok(length) => drop(self.waiting.drain(..length)),
             Err(Errno::AGAIN | Errno::INTR) => (),
-            Err(Errno::PIPE | Errno::IO) => {
+            Err(errno) => {
+                // Nobody listens any more, which is nothing to complain of; or a disk is full, say.
+                if !matches!(errno, Errno::PIPE | Errno::IO) {
+                    let error = Error::call("write", errno);
+                    crate::log::say(&format!("warning: {error}: the terminal's output is dropped from here on\r\n"));
+                }
                 self.closed = true;
                 self.waiting.clear();
             }
-            Err(errno) => return Err(Error::call("write", errno)),
         }
-        Ok(())
     }
 }
