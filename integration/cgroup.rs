@@ -31,6 +31,7 @@ cases![
     a_hybrid_machine_keeps_its_old_hierarchies,
     a_hybrid_machine_goes_through_the_lifecycle,
     processes_left_by_a_program_without_a_pid_namespace_end,
+    processes_in_an_existing_cgroup_end_with_it_too,
     devices_are_ruled_before_the_program_runs,
 ];
 
@@ -231,6 +232,27 @@ fn processes_left_by_a_program_without_a_pid_namespace_end() {
     assert_eq!(left.lines().count(), 3, "its children outlive it");
     c.delete_by_force().quiet();
     c.nothing_left();
+}
+
+fn processes_in_an_existing_cgroup_end_with_it_too() {
+    needs(Need::Not("runc", "older releases want --all"));
+    needs(Need::Not("crun", "it wants --all"));
+    let processes =
+        |c: &Container| fs::read_to_string(c.cgroup_dir().join("cgroup.procs")).expect("read its processes");
+    let up = || {
+        let c = Container::new().edit(|config| drop_namespaces(config, &["pid"]));
+        fs::create_dir(c.cgroup_dir()).expect("create a cgroup");
+        c.args(["sequence", "spawn", "3", "--", "sleep"]).up()
+    };
+    let c = up();
+    c.delete_by_force().quiet();
+    assert_eq!(processes(&c), "");
+    fs::remove_dir(c.cgroup_dir()).expect("the cgroup, which somebody else made, is still there");
+    let c = up();
+    c.kill("KILL").quiet();
+    crate::support::until("the cgroup to be empty", || processes(&c).is_empty().then_some(()));
+    c.delete().quiet();
+    fs::remove_dir(c.cgroup_dir()).expect("the cgroup, which somebody else made, is still there");
 }
 
 fn devices_are_ruled_before_the_program_runs() {

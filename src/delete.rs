@@ -44,7 +44,13 @@ fn remove(root: &Path, id: &str, force: bool) -> Result<()> {
         (Status::Running | Status::Paused, _) if !force => {
             return Err(Error::new(format!("cannot delete container {id} that is not stopped: {status}")));
         }
-        (_, Some(init)) => kill_init(&init)?,
+        (_, Some(init)) => {
+            // What it started lives on without a pid namespace, and a cgroup that was there before stays.
+            let left = record.as_ref().filter(|record| !record.own_pid_namespace);
+            let cgroup = left.map_or(Ok(None), |record| state.cgroup_while_alive(Some(record)))?;
+            kill_init(&init)?;
+            cgroup.map_or(Ok(()), |cgroup| cgroup.empty())?;
+        }
         (_, None) => (),
     }
     if let Some(cgroup) = state.own_cgroup()? {

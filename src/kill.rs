@@ -23,9 +23,10 @@ pub fn kill(root: &Path, id: &str, signal: &str, all: bool) -> Result<()> {
     if init.is_none() && !all {
         return Err(not_running());
     }
-    let own_pid_namespace = record.is_some_and(|record| record.own_pid_namespace);
+    let own_pid_namespace = record.as_ref().is_some_and(|record| record.own_pid_namespace);
     let for_all = all || (signal == libc::SIGKILL && !own_pid_namespace);
-    match (for_all.then(|| state.own_cgroup()).transpose()?.flatten(), init) {
+    let cgroup = || if init.is_some() { state.cgroup_while_alive(record.as_ref()) } else { state.own_cgroup() };
+    match (for_all.then(cgroup).transpose()?.flatten(), init) {
         (Some(cgroup), _) if signal == libc::SIGKILL => cgroup.kill(),
         (Some(cgroup), _) => cgroup.signal(signal),
         (None, Some(init)) => signal_init(&init, signal, all),

@@ -464,6 +464,15 @@ impl State {
         self.noted(CGROUP)?.map_or(Ok(None), |path| Cgroup::open(&path))
     }
 
+    /// The cgroup in which all of a container's processes are, for as long as its init lives: also one that it found empty, and that
+    /// may be somebody else's after its end.
+    pub fn cgroup_while_alive(&self, record: Option<&Record>) -> Result<Option<Cgroup>> {
+        match record.and_then(|record| record.cgroup.as_deref()) {
+            Some(path) => Cgroup::open(path),
+            None => self.own_cgroup(),
+        }
+    }
+
     /// Removes the cgroup whose making was cut off before it was noted as made: nothing was ever in it.
     pub fn remove_unfinished_cgroup(&self) -> Result<()> {
         let Some(path) = self.noted(NEXT_CGROUP)? else { return Ok(()) };

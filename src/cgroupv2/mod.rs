@@ -62,7 +62,8 @@ pub struct NewCgroup {
 impl NewCgroup {
     /// Makes the container's cgroup, before anything runs in it.
     ///
-    /// An existing one is taken over when it is empty and not frozen; it is then never killed or removed.
+    /// An existing one is taken over when it is empty and not frozen. It is then never removed, and not killed once the container's
+    /// init is gone: it may be somebody else's again.
     /// `None` where the plan says that the container can do without, and this user may not make one; and where systemd is to make
     /// it, see [`NewCgroup::around`].
     ///
@@ -313,11 +314,19 @@ impl Cgroup {
         let describe = || format!("remove cgroup {}", self.path.display());
         self.remove_if_empty()
             .or_else(|_| {
-                self.kill()?;
-                self.wait_until_empty()?;
+                self.empty()?;
                 remove_below(self.dir.as_fd()).and_then(|()| rmdir(&self.path)).call("rmdir")
             })
             .doing(describe)
+    }
+
+    /// Kills what runs in it, and waits until that is gone.
+    ///
+    /// # Errors
+    /// When a process doesn't die within ten seconds.
+    pub fn empty(&self) -> Result<()> {
+        self.kill()?;
+        self.wait_until_empty()
     }
 
     /// Most containers are gone by the time of their deletion, and made no cgroups of their own.
