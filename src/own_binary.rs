@@ -8,13 +8,13 @@
 use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 
 use nix::fcntl::AtFlags;
 use nix::unistd::execveat;
 use rustix::fs::{
-    CWD, MemfdFlags, SealFlags, StatVfsMountFlags, fcntl_add_seals, fcntl_get_seals, fstatvfs, memfd_create,
+    CWD, MemfdFlags, SealFlags, StatVfsMountFlags, fcntl_add_seals, fcntl_get_seals, fstatvfs, memfd_create, readlink,
 };
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
@@ -48,6 +48,8 @@ pub fn protect() -> Result<()> {
     }
     let copy = match read_only_view() {
         Err(error) if matches!(error.errno(), Some(Errno::PERM | Errno::NOSYS | Errno::INVAL)) => sealed_copy(own),
+        // What would not be known again would start over for ever.
+        Ok(view) if !is_detached_view(&view)? => sealed_copy(own),
         view => view,
     };
     start_over(&copy.doing(|| "protect the runtime's own executable")?)
@@ -55,10 +57,14 @@ pub fn protect() -> Result<()> {
 
 /// Asked of the file itself, and not of the environment or the command line, which a caller could set.
 fn is_protected(own: &File) -> Result<bool> {
-    if fstatvfs(own).call("fstatvfs")?.f_flag.contains(StatVfsMountFlags::RDONLY) {
-        return Ok(true);
-    }
-    Ok(fcntl_get_seals(own).is_ok_and(|seals| seals.contains(SEALS)))
+    Ok(is_detached_view(own)? || fcntl_get_seals(own).is_ok_and(|seals| seals.contains(SEALS)))
+}
+
+/// Whether it is on a read-only mount that is in no mount namespace. One that is in some can be made writable again, by an update of
+/// the system for instance. What is attached nowhere has no path but that of its own root.
+fn is_detached_view(file: &impl AsFd) -> Result<bool> {
+    let path = readlink(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()), Vec::new()).call("readlink")?;
+    Ok(path.as_bytes() == b"/" && fstatvfs(file).call("fstatvfs")?.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 fn read_only_view() -> Result<OwnedFd> {

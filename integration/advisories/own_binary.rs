@@ -6,17 +6,19 @@
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, fstat};
+use rustix::mount::{MountFlags, mount_remount};
 use serde_json::{Value, json};
 
 use crate::support::case::cases;
 use crate::support::config::join_namespace;
-use crate::support::{Call, Container, Lane, Need, needs, until};
+use crate::support::{Call, Container, HostMount, Lane, Need, needs, until};
 
 cases![
     a_created_init_runs_from_a_file_that_cannot_be_written,
+    a_file_on_a_read_only_mount_stays_so_for_the_container,
     an_exec_runs_from_a_file_that_cannot_be_written,
     a_neighbour_that_may_trace_cannot_write_it,
     a_neighbour_that_may_not_trace_cannot_open_it,
@@ -28,8 +30,13 @@ cases![
 /// The runtime under test, once more.
 fn copy(c: &Container) -> PathBuf {
     let copy = c.dir().join("runtime");
-    fs::copy(Lane::get().runtime(), &copy).expect("copy the runtime");
+    copy_to(c, &copy);
     copy
+}
+
+/// By another process: what this one has open for writing, the programs that other cases start at that moment have too.
+fn copy_to(c: &Container, path: &Path) {
+    Call::new(c.dir(), "cp").arg(Lane::get().runtime()).arg(path).run().ok();
 }
 
 fn contents(path: &PathBuf) -> Vec<u8> {
@@ -58,6 +65,24 @@ fn a_created_init_runs_from_a_file_that_cannot_be_written() {
     // What the test can do to the file itself, so that the refusal above says something.
     fs::OpenOptions::new().write(true).open(&runtime).expect("the copy itself can be written");
     assert_eq!(FileType::from_raw_mode(fstat(&executable).expect("fstat").st_mode), FileType::RegularFile);
+}
+
+/// Systems whose programs are on a read-only mount make that writable for an update.
+fn a_file_on_a_read_only_mount_stays_so_for_the_container() {
+    let c = Container::new();
+    let programs = HostMount::new();
+    let runtime = programs.path().join("runtime");
+    copy_to(&c, &runtime);
+    let remount = |flags| mount_remount(programs.path(), MountFlags::BIND | MountFlags::NOSUID | flags, "");
+    remount(MountFlags::RDONLY).expect("make the mount read-only");
+    call(&c, &runtime, "create").arg(c.id()).run().ok();
+    let executable = File::open(format!("/proc/{}/exe", c.pid())).expect("open the init's executable");
+    call(&c, &runtime, "delete").arg("--force").arg(c.id()).run().ok();
+    remount(MountFlags::empty()).expect("make the mount writable");
+    fs::OpenOptions::new().write(true).open(&runtime).expect("the copy itself can be written");
+    let again = fs::OpenOptions::new().write(true).open(format!("/proc/self/fd/{}", executable.as_raw_fd()));
+    let refused = again.expect_err("the executable was opened for writing").kind();
+    assert!(matches!(refused, ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied), "{refused}");
 }
 
 /// The process that joins a container is a clone of this one, and executes the same file.
