@@ -34,6 +34,7 @@ cases![
     other_descriptors_do_not_arrive,
     a_missing_preserved_descriptor_is_an_error,
     options_of_engines_are_taken,
+    the_state_root_may_be_a_link,
 ];
 
 fn run_exits_with_the_programs_code() {
@@ -274,4 +275,20 @@ fn options_of_engines_are_taken() {
     let c = Container::new().args(["exit", "0"]);
     c.create_with(["--no-new-keyring", "--preserve-fds=0", "--no-pivot"]).quiet();
     c.start().quiet();
+}
+
+fn the_state_root_may_be_a_link() {
+    let c = Container::new().args(["sleep"]);
+    let (elsewhere, link) = (c.dir().join("elsewhere"), c.dir().join("link"));
+    fs::create_dir(&elsewhere).expect("create a state root");
+    std::os::unix::fs::symlink(&elsewhere, &link).expect("link to it");
+    let call = |command: &str| {
+        c.write_config();
+        let call = Call::runtime(c.dir()).arg("--root").arg(&link).arg(command);
+        if command == "create" { call.arg("--bundle").arg(c.bundle()) } else { call }
+    };
+    call("create").arg(c.id()).run().quiet();
+    assert!(elsewhere.join(c.id()).is_dir());
+    call("delete").args(["--force", c.id()]).run().quiet();
+    c.nothing_left();
 }

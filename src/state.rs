@@ -342,14 +342,15 @@ fn open_if_there(parent: &OwnedFd, id: &str) -> Result<Option<OwnedFd>> {
     }
 }
 
-/// Creates the root of all state directories where it is missing.
+/// Creates the root of all state directories where it is missing. Who names it may name a link, as to every other command.
 fn open_root(root: &Path) -> Result<OwnedFd> {
-    match open(root, DIRECTORY, Mode::empty()) {
+    let flags = DIRECTORY.difference(OFlags::NOFOLLOW);
+    match open(root, flags, Mode::empty()) {
         Err(Errno::NOENT) => (),
         opened => return opened.call("open"),
     }
     std::os::unix::fs::DirBuilderExt::mode(fs::DirBuilder::new().recursive(true), 0o700).create(root).call("mkdir")?;
-    open(root, DIRECTORY, Mode::empty()).call("open")
+    open(root, flags, Mode::empty()).call("open")
 }
 
 /// Readers see the old text or the new one, never a part.
