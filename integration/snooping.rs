@@ -3,15 +3,14 @@
 use serde_json::{Value, json};
 
 use crate::support::case::{cases, in_parallel};
+use crate::support::wait::rounds;
 use crate::support::{Container, Need, needs, until};
 
 cases![a_container_in_a_user_namespace_sees_nothing, a_container_with_the_right_to_trace_sees_nothing_of_the_host,];
 
-const EXECS: usize = 150;
-
 /// Joins the snooping container many times over, and returns what it saw.
 fn seen(c: &Container) -> Value {
-    in_parallel(4, EXECS, |_| drop(c.call("exec").args([c.id(), "/probe", "exit", "0"]).run().quiet()));
+    in_parallel(4, rounds(150), |_| drop(c.call("exec").args([c.id(), "/probe", "exit", "0"]).run().quiet()));
     c.kill("TERM").quiet();
     let line = until("what was seen", || c.stdout().lines().find(|line| line.starts_with('{')).map(str::to_owned));
     serde_json::from_str(&line).expect("JSON")

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitOptions, waitpid};
 
 use crate::support::case::{cases, in_parallel};
+use crate::support::wait::rounds;
 use crate::support::{Container, Need, Running, leftovers, needs, until};
 
 cases![
@@ -52,7 +53,7 @@ fn five_hundred_creations_and_deletions_sixteen_at_a_time() {
 fn two_creates_of_one_id() {
     needs(Need::Not("runc", "older releases let both lose"));
     needs(Need::Not("crun", "its text is another"));
-    for _ in 0..30 {
+    for _ in 0..rounds(30) {
         let c = Container::new().args(["sleep"]);
         let calls: Vec<Running> = (0..2).map(|_| c.create_call([""; 0]).spawn()).collect();
         let outputs: Vec<_> = calls.into_iter().map(Running::wait).collect();
@@ -70,11 +71,11 @@ fn two_creates_of_one_id() {
 fn a_kill_while_it_starts() {
     needs(Need::Not("runc", "older releases let start hang when init dies"));
     needs(Need::Not("crun", "its start dies of the broken pipe"));
-    for round in 0..30 {
+    for round in moments(30) {
         let c = Container::new().args(["ignore-term"]);
         c.create().ok();
         let start = c.call("start").arg(c.id()).spawn();
-        std::thread::sleep(Duration::from_micros(round * 150));
+        std::thread::sleep(Duration::from_micros(150) * round);
         c.kill("KILL").quiet();
         // Either it was started in time or it says that it couldn't be.
         let output = start.wait();
@@ -92,7 +93,7 @@ fn a_forced_delete_while_it_is_created() {
     needs(Need::Not("runc", "older releases leave a cgroup behind"));
     needs(Need::Not("crun", "older releases leave a cgroup behind"));
     let usual = how_long(|| drop(Container::new().args(["sleep"]).create().ok()));
-    for round in 0..30 {
+    for round in moments(30) {
         let c = Container::new().args(["sleep"]);
         let create = c.create_call([""; 0]).spawn();
         std::thread::sleep(usual * round / 25);
@@ -104,6 +105,11 @@ fn a_forced_delete_while_it_is_created() {
         c.delete_by_force().quiet();
         c.nothing_left();
     }
+}
+
+/// As many moments as a race is tried at, one after the other, and again from the first where more rounds are asked for.
+fn moments(usual: u32) -> impl Iterator<Item = u32> {
+    (0..usual).cycle().take(rounds(usual as usize))
 }
 
 fn how_long(act: impl Fn()) -> Duration {
@@ -131,7 +137,7 @@ fn killed_at_any_moment(prepare: impl Fn(&Container), act: impl Fn(&Container) -
     running.signal(Signal::KILL);
     drop(running.wait());
     measured.delete_by_force().quiet();
-    for moment in 0..40 {
+    for moment in moments(40) {
         let c = container();
         prepare(&c);
         let running = act(&c);
@@ -182,7 +188,7 @@ fn an_exec_while_it_stops() {
     needs(Need::Not("crun", "its messages are many"));
     let c = Container::sleeping();
     let usual = how_long(|| drop(c.call("exec").args([c.id(), "/probe", "exit", "3"]).run().exits(3)));
-    for round in 0..40 {
+    for round in moments(40) {
         let c = Container::sleeping();
         let exec = c.call("exec").args([c.id(), "/probe", "exit", "3"]).spawn();
         std::thread::sleep(usual * round / 34);
@@ -203,9 +209,9 @@ fn an_exec_while_it_is_paused_and_resumed() {
     needs(Need::Not("runc", "older releases hang"));
     needs(Need::Not("crun", "its messages are many"));
     let c = Container::sleeping();
-    for round in 0..30 {
+    for round in moments(30) {
         let exec = c.call("exec").args([c.id(), "/probe", "exit", "3"]).spawn();
-        std::thread::sleep(Duration::from_micros(round * 200));
+        std::thread::sleep(Duration::from_micros(200) * round);
         c.call("pause").arg(c.id()).run().quiet();
         c.call("resume").arg(c.id()).run().quiet();
         let output = exec.wait();
@@ -220,7 +226,7 @@ fn a_delete_while_it_is_created() {
     needs(Need::Not("runc", "older releases leave a cgroup behind"));
     needs(Need::Not("crun", "older releases leave a cgroup behind"));
     let usual = how_long(|| drop(Container::new().args(["sleep"]).create().ok()));
-    for round in 0..30 {
+    for round in moments(30) {
         let c = Container::new().args(["sleep"]);
         let create = c.create_call([""; 0]).spawn();
         std::thread::sleep(usual * round / 25);
@@ -245,7 +251,7 @@ fn the_runtime_killed_while_it_joins() {
     let c = Container::sleeping();
     let exec = || c.call("exec").args([c.id(), "/probe", "exit", "3"]);
     let usual = how_long(|| drop(exec().run().exits(3)));
-    for moment in 0..60 {
+    for moment in moments(60) {
         let running = exec().spawn();
         std::thread::sleep(usual * moment / 50);
         running.signal(Signal::KILL);

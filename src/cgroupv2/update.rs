@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use super::{Cgroup, Unit};
 use crate::error::{Annotate, Context, Error, Result};
 use crate::plan::{Limit, LimitWrite, Otherwise, UpdatePlan};
+use crate::timeline;
 
 impl Cgroup {
     /// Puts new limits in force; and has systemd know them, where it made the cgroup.
@@ -14,6 +15,7 @@ impl Cgroup {
     /// # Errors
     /// Names the field whose value the kernel or systemd doesn't take. The cgroup has the limits then that it had before.
     pub fn update(&self, plan: &UpdatePlan, unit: Option<&Unit>) -> Result<()> {
+        let _step = timeline::step("put new limits in force");
         let properties = unit.map(|_| plan.properties()).transpose()?.unwrap_or_default();
         if let Some((memory, both)) = plan.least() {
             self.refuse_less_than_used(memory, both)?;
