@@ -122,10 +122,10 @@ mod own_fields {
         a_version_that_is_none: "ociVersion", |c| c.set("/ociVersion", "latest");
         an_empty_root_path: "root.path", |c| c.set("/root/path", "");
         the_hosts_root: "root.path", |c| c.set("/root/path", "/");
-        an_unknown_capability: "process.capabilities.bounding",
-            |c| c.set("/process/capabilities/bounding", json!(["CAP_BOGUS"]));
-        an_unknown_inheritable_capability: "process.capabilities.inheritable",
-            |c| c.set("/process/capabilities/inheritable", json!(["KILL_ALL"]));
+        a_capability_that_is_no_name: "process.capabilities.bounding",
+            |c| c.set("/process/capabilities/bounding", json!([7]));
+        an_io_priority_without_a_class: "process.ioPriority.class",
+            |c| c.set("/process/ioPriority", json!({"priority": 4}));
         a_limit_set_twice: "process.rlimits[1].type",
             |c| c.set("/process/rlimits/-", json!({"type": "RLIMIT_NOFILE", "soft": 10, "hard": 10}));
         the_uid_that_means_no_change: "process.user.uid", |c| c.set("/process/user/uid", u32::MAX);

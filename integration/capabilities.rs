@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::case::cases;
-use crate::support::{Container, Lane};
+use crate::support::{Container, Lane, Need, needs};
 
 cases![
     the_default_configs_sets,
@@ -14,6 +14,8 @@ cases![
     a_user_keeps_the_ambient_ones,
     root_gets_the_permitted_ones_alone,
     all_that_this_machine_has,
+    an_unknown_one_is_left_out,
+    what_the_runtime_lacks_is_left_out,
 ];
 
 fn sets_of(c: &Container) -> Value {
@@ -86,4 +88,32 @@ fn all_that_this_machine_has() {
     let mut seen: Vec<&str> = seen["effective"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
     seen.sort_unstable();
     assert_eq!(seen, here);
+}
+
+fn an_unknown_one_is_left_out() {
+    needs(Need::Not("runc", "it warns on its standard error"));
+    let names = json!(["CAP_KILL", "CAP_BOGUS"]);
+    let sets = json!({"bounding": names, "permitted": names, "effective": names});
+    let c = Container::new().set("/process/capabilities", sets);
+    assert_eq!(sets_of(&c)["bounding"], json!(["CAP_KILL"]));
+    let told = c.call("--debug").args(["create", "--bundle"]).arg(c.bundle()).arg(c.id()).run().ok();
+    assert!(told.log.unwrap_or_default().contains("CAP_BOGUS"), "nobody is told");
+}
+
+/// Of `exec` too, which takes what the container has.
+fn what_the_runtime_lacks_is_left_out() {
+    needs(Need::Not("runc", "older releases fail"));
+    needs(Need::Not("crun", "it fails"));
+    let lacking = "CAP_SYS_RESOURCE";
+    needs(Need::NoCapability(lacking));
+    let names = json!(["CAP_KILL", lacking]);
+    let sets =
+        json!({"bounding": names, "permitted": names, "effective": names, "inheritable": names, "ambient": names});
+    let c = Container::new().set("/process/capabilities", sets);
+    let own = json!(["CAP_KILL"]);
+    let all = json!({"bounding": own, "permitted": own, "effective": own, "inheritable": own, "ambient": own});
+    assert_eq!(sets_of(&c), all);
+    let c = c.args(["sleep"]).up();
+    let report = c.call("exec").arg(c.id()).args(["/probe", "report"]).run().ok().report();
+    assert_eq!(report["capabilities"], all);
 }

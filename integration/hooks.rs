@@ -215,13 +215,14 @@ fn a_failing_create_container_hook_fails_create() {
 fn a_failing_start_container_hook_fails_start() {
     needs(Need::Not("crun", "older releases don't tell the caller of start"));
     needs(Need::Not("runc", "older releases don't tell the caller of start"));
-    let c = Container::new().args(["sequence", "print", "ran", "--", "sleep"]).hook("startContainer", &["--exit", "3"]);
+    let c = Container::new().args(["sequence", "print", "ran", "--", "sleep"]);
+    let c = c.hook("startContainer", &["--exit", "3"]).hook("poststop", &[]);
     c.create().ok();
     c.start().fails([]);
-    c.wait_dead();
     assert_eq!(c.stdout(), "");
-    c.delete().ok();
     c.nothing_left();
+    assert_eq!(c.hook_order(), ["startContainer", "poststop"]);
+    c.delete().fails(["does not exist"]);
 }
 
 fn a_failing_poststart_hook_fails_start() {
@@ -234,6 +235,7 @@ fn a_failing_poststart_hook_fails_start() {
     let killed =
         rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty()).expect("it is this process's child");
     assert!(killed.is_some(), "the program lives on");
+    c.nothing_left();
 }
 
 fn a_failing_poststop_hook_is_only_told() {

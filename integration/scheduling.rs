@@ -70,7 +70,7 @@ fn a_deadline_has_its_times() {
 }
 
 fn flags_of_the_scheduler() {
-    let seen = scheduled(json!({"policy": "SCHED_OTHER", "nice": 3, "flags": ["SCHED_RESET_ON_FORK"]}));
+    let seen = scheduled(json!({"policy": "SCHED_OTHER", "nice": 3, "flags": ["SCHED_FLAG_RESET_ON_FORK"]}));
     assert_eq!((&seen["flags"], &seen["nice"]), (&json!(1), &json!(3)));
     needs(Need::Capability("CAP_SYS_NICE"));
     let overrun = json!({"policy": "SCHED_DEADLINE", "runtime": 1_000_000, "deadline": 1_000_000_000,
@@ -132,7 +132,7 @@ fn exec_report(c: &Container) -> Value {
 
 fn exec_is_scheduled_as_the_container() {
     let c = waiting(&[
-        ("/process/scheduler", json!({"policy": "SCHED_BATCH", "nice": 4, "flags": ["SCHED_RESET_ON_FORK"]})),
+        ("/process/scheduler", json!({"policy": "SCHED_BATCH", "nice": 4, "flags": ["SCHED_FLAG_RESET_ON_FORK"]})),
         ("/process/ioPriority", json!({"class": "IOPRIO_CLASS_IDLE", "priority": 6})),
         ("/linux/personality", json!({"domain": "LINUX32"})),
         ("/linux/memoryPolicy", json!({"mode": "MPOL_BIND", "nodes": "0"})),

@@ -40,36 +40,42 @@ fn remove(root: &Path, id: &str, force: bool) -> Result<()> {
     }
     let record = load(&state, force)?;
     let (status, init) = state.status_locked(record.as_ref())?;
-    match (status, init) {
-        (Status::Running | Status::Paused, _) if !force => {
-            return Err(Error::new(format!("cannot delete container {id} that is not stopped: {status}")));
-        }
-        (_, Some(init)) => {
-            // What it started lives on without a pid namespace, and a cgroup that was there before stays.
-            let left = record.as_ref().filter(|record| !record.own_pid_namespace);
-            let cgroup = left.map_or(Ok(None), |record| state.cgroup_while_alive(Some(record)))?;
-            kill_init(&init)?;
-            cgroup.map_or(Ok(()), |cgroup| cgroup.empty())?;
-        }
-        (_, None) => (),
+    if matches!(status, Status::Running | Status::Paused) && !force {
+        return Err(Error::new(format!("cannot delete container {id} that is not stopped: {status}")));
+    }
+    destroy(&state, record.as_ref(), init.as_ref())
+}
+
+/// Ends the container and undoes what `create` did; then the poststop hooks (runtime.md, Lifecycle). The caller has the lock.
+pub(crate) fn destroy(state: &State, record: Option<&Record>, init: Option<&OwnedFd>) -> Result<()> {
+    if let Some(init) = init {
+        end_all(state, record, init)?;
     }
     if let Some(cgroup) = state.own_cgroup()? {
         cgroup.remove()?;
     }
-    if let Some(unit) = record.as_ref().and_then(|record| record.unit.as_ref()) {
+    if let Some(unit) = record.and_then(|record| record.unit.as_ref()) {
         end(unit);
     }
     state.remove_unfinished_cgroup()?;
     // Without a record nobody knows whether there are any.
-    if record.as_ref().is_none_or(|record| record.resctrl.is_some()) {
+    if record.is_none_or(|record| record.resctrl.is_some()) {
         state.remove_resctrl_groups()?;
     }
     state.remove()?;
     if let Some(record) = record {
-        let this = state::for_hooks(id, &record.bundle, &record.annotations, Status::Stopped, 0);
+        let this = state::for_hooks(state.id(), &record.bundle, &record.annotations, Status::Stopped, 0);
         hooks::run_all(&record.poststop, Circumstances { state: &this, ..Circumstances::default() });
     }
     Ok(())
+}
+
+/// Kills the init. What it started lives on without a pid namespace, and a cgroup that was there before stays.
+fn end_all(state: &State, record: Option<&Record>, init: &OwnedFd) -> Result<()> {
+    let left = record.filter(|record| !record.own_pid_namespace);
+    let cgroup = left.map_or(Ok(None), |record| state.cgroup_while_alive(Some(record)))?;
+    kill_init(init)?;
+    cgroup.map_or(Ok(()), |cgroup| cgroup.empty())
 }
 
 /// systemd forgets a scope without processes by itself, so a user's systemd that has gone is no reason to keep the container.

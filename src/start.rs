@@ -8,6 +8,7 @@ use rustix::io::Errno;
 
 use crate::agent::Agent;
 use crate::cgroupv2::Cgroup;
+use crate::delete::destroy;
 use crate::error::{Error, Result};
 use crate::hooks::Circumstances;
 use crate::notify::Notify;
@@ -21,7 +22,8 @@ const GOODBYE: Duration = Duration::from_secs(10);
 /// Starts a created container.
 ///
 /// # Errors
-/// Why the program could not be executed; the container is stopped then.
+/// Why the program could not be executed; the container is stopped then. After a failing hook it is destroyed (runtime.md,
+/// Lifecycle).
 pub fn start(root: &Path, id: &str) -> Result<()> {
     let state = State::open(root, id)?;
     state.try_lock()?;
@@ -32,7 +34,18 @@ pub fn start(root: &Path, id: &str) -> Result<()> {
         // A frozen init opens no gate, and whoever asked would wait for it.
         return Err(Error::new("cannot start a container in the paused state"));
     }
-    open_gate_and_wait_ready(&state, &record, &init)
+    open_gate_and_wait_ready(&state, &record, &init).inspect_err(|error| {
+        if error.field_path().is_some_and(|field| field.starts_with("hooks.")) {
+            destroyed(&state, &record, &init);
+        }
+    })
+}
+
+/// The caller is told of the hook. What can't be removed is for `delete`, which goes on where this ends.
+fn destroyed(state: &State, record: &Record, init: &OwnedFd) {
+    if let Err(error) = destroy(state, Some(record), Some(init)) {
+        tracing::warn!("{error}");
+    }
 }
 
 /// As [`open_gate`]; and where the caller waits for it, returns when the program is ready and the caller knows it.

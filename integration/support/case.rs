@@ -56,6 +56,8 @@ pub(crate) enum Need {
     NoController(&'static str),
     /// A capability in the suite's own bounding set.
     Capability(&'static str),
+    /// A capability isn't in the suite's own bounding set.
+    NoCapability(&'static str),
     /// cgroup v1 controllers at /sys/fs/cgroup beside a cgroup2 mount.
     HybridMachine,
     /// The machine is of that architecture.
@@ -99,6 +101,7 @@ fn unmet(need: Need) -> Option<String> {
         }
         Need::NoController(name) => missing(!Lane::has_controller(name), format!("the controller {name} is there")),
         Need::Capability(name) => missing(Lane::has_capability(name), format!("needs {name}")),
+        Need::NoCapability(name) => missing(!Lane::has_capability(name), format!("has {name}")),
         Need::HybridMachine => missing(lane.is_hybrid(), "needs a hybrid cgroup set-up".into()),
         Need::Machine(name) => missing(std::env::consts::ARCH == name, format!("needs {name}")),
         Need::Program(name) => missing(Lane::has_program(name), format!("needs the program {name}")),

@@ -99,21 +99,39 @@ fn unmapped(error: Error) -> Error {
     }
 }
 
-fn set_sets(capabilities: &Capabilities) -> Result<()> {
+fn set_sets(asked: &Capabilities) -> Result<()> {
     let set = CapabilitySet::from_bits_retain;
-    let sets = CapabilitySets {
-        effective: set(capabilities.effective),
-        permitted: set(capabilities.permitted),
-        inheritable: set(capabilities.inheritable),
+    let capset = |sets: &Capabilities| {
+        let (effective, permitted) = (set(sets.effective), set(sets.permitted));
+        set_capabilities(None, CapabilitySets { effective, permitted, inheritable: set(sets.inheritable) })
     };
-    set_capabilities(None, sets)
-        .call("capset")
-        .hint("the runtime itself has fewer capabilities than the config gives away")?;
-    (0..64).filter(|number| capabilities.ambient & (1 << number) != 0).try_for_each(|number| {
+    let given = match capset(asked) {
+        Ok(()) => *asked,
+        Err(Errno::PERM) => {
+            let given = within_own(asked)?;
+            capset(&given).call("capset")?;
+            given
+        }
+        Err(errno) => return Err(Error::call("capset", errno)),
+    };
+    (0..64).filter(|number| given.ambient & (1 << number) != 0).try_for_each(|number| {
         configure_capability_in_ambient_set(set(1 << number), true)
             .call("prctl(PR_CAP_AMBIENT_RAISE)")
             .field("process.capabilities.ambient")
     })
+}
+
+/// What this process can give away of what was asked. A capability that can't be granted is a warning and no failure (config.md,
+/// Linux Process).
+fn within_own(asked: &Capabilities) -> Result<Capabilities> {
+    let own = rustix::thread::capabilities(None).call("capget")?;
+    let given = asked.within(own.permitted.bits());
+    tracing::warn!(
+        "process.capabilities: the runtime itself has fewer, and gives {:#x} instead of {:#x}",
+        given.permitted,
+        asked.permitted
+    );
+    Ok(given)
 }
 
 /// Looks at a file as the container's user would: with that user's ids for file access, and without root's say.

@@ -82,6 +82,19 @@ pub struct Capabilities {
     pub ambient: u64,
 }
 
+impl Capabilities {
+    /// Those that whoever has no more than `own` can give away.
+    pub(crate) fn within(&self, own: u64) -> Self {
+        Self {
+            bounding: self.bounding,
+            effective: self.effective & own,
+            permitted: self.permitted & own,
+            inheritable: self.inheritable & own,
+            ambient: self.ambient & own,
+        }
+    }
+}
+
 /// One resource limit.
 #[derive(Debug, Clone, Copy)]
 pub struct Rlimit {
@@ -253,6 +266,13 @@ mod tests {
             assert_eq!(process.capabilities.bounding, known.bitmask(), "{name}");
         }
         assert_eq!(caps::Capability::CAP_CHECKPOINT_RESTORE.bitmask(), 1 << 40);
+    }
+
+    #[test]
+    fn no_more_is_given_away_than_there_is() {
+        let all = Capabilities { bounding: 7, effective: 7, permitted: 7, inheritable: 7, ambient: 7 };
+        let some = Capabilities { bounding: 7, effective: 5, permitted: 5, inheritable: 5, ambient: 5 };
+        assert_eq!((all.within(13), all.within(u64::MAX)), (some, all));
     }
 
     #[test]
