@@ -3,7 +3,7 @@
 # Where rustup puts cargo, for a shell that was opened before it did.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo build check unit oracle integration lanes vm-test vm-shell test bench fuzz deny man install
+.PHONY: help setup demo build check unit oracle integration conformance conformance-test conformance-tables lanes vm-test vm-shell test bench fuzz deny man install
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -20,13 +20,27 @@ build: setup ## the release binary, target/TRIPLE/release/orlop, static
 check: setup ## format, lints and unit tests; needs no root
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
+	cargo clippy --test conformance --test engines -- -D warnings
 	cargo test --lib --bins
+	cargo test --test conformance -- --check
 	integration/vm/verdict-test.sh
 
 integration: setup root ## the real binary against the real kernel
 	tools/setup.sh strace iproute2
 	cargo build --example probe
 	cargo test --test integration -- --logfile $${CARGO_TARGET_DIR:-target}/host-lane.log
+
+conformance: setup root ## the runtime specification against any runtime: make conformance RUNTIME=/usr/bin/crun CASE=hooks::
+	tools/setup.sh iproute2
+	cargo build --example probe
+	cargo test --test conformance -- $(RUNTIME:%=--runtime=%) --out $${CARGO_TARGET_DIR:-target}/conformance $(CASE)
+
+conformance-test: setup root ## the same suite against runtimes that are broken on purpose
+	cargo build --example probe
+	cargo test --test conformance -- --self-test
+
+conformance-tables: setup root ## docs/conformance: Orlop, runc and crun, here and in the virtual machine
+	conformance/spec/tables.sh
 
 lanes: setup root integration ## in a virtual machine, what the host could not run
 	integration/vm/lanes.sh $${CARGO_TARGET_DIR:-target}/host-lane.log
@@ -41,7 +55,7 @@ oracle: setup ## seccomp profiles against libseccomp
 	tools/setup.sh libseccomp-dev
 	cargo test --lib libseccomp -- --ignored --nocapture
 
-test: check oracle integration lanes ## everything
+test: check oracle conformance conformance-test integration lanes ## everything
 
 bench: setup root ## time and memory beside the other runtimes on this machine
 	benches/run.sh

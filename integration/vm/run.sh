@@ -47,6 +47,7 @@ guest:*) runtime=${runtime#guest:} ;;
 esac
 if [ -n "${ORLOP_VM_SUITE-}" ]; then
     cp "$suite" "$work/lane/suite"
+    [ ! -x "$built/examples/probe" ] || cp "$built/examples/probe" "$work/lane/probe"
     [ -z "${ORLOP_VM_BRINGS-}" ] || cp "$ORLOP_VM_BRINGS" "$work/lane/"
 else
     cp "$suite" "$work/lane/deps/integration"
@@ -98,6 +99,6 @@ fi
 wait || true
 trap 'rm -rf "$work"' EXIT
 
-"$here/verdict.sh" "$work/log" "$work/results" "$late"
-# For whoever compares the lanes.
+# For whoever compares the lanes, whatever the verdict is.
 [ -z "${ORLOP_VM_RESULTS-}" ] || tr -d '\r' < "$work/results" > "$ORLOP_VM_RESULTS"
+"$here/verdict.sh" "$work/log" "$work/results" "$late"

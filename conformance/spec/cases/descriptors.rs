@@ -1,0 +1,20 @@
+//! What is open when the program begins.
+
+use crate::case::cases;
+use crate::container::Container;
+use crate::lane::Lane;
+use crate::outcome::{Verdict, expect};
+use crate::subject::Subject;
+
+cases![three_and_no_more];
+
+/// Even if the caller has more open.
+fn three_and_no_more(s: &Subject) -> Verdict {
+    let c = Container::new(s);
+    let call = c.create_call().arg(c.id()).launched(Lane::get().probe(), &["--fd", "9=/etc"]);
+    c.remember(call.run()).ok()?;
+    let report = c.report_of_created()?;
+    let mut open: Vec<&String> = report["fds"].as_object().into_iter().flatten().map(|(number, _)| number).collect();
+    open.sort();
+    expect(open == ["0", "1", "2"], "0, 1 and 2 are open", format!("{}", report["fds"]))
+}
