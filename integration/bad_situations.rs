@@ -40,6 +40,7 @@ cases![
     a_deeply_nested_config,
     a_mount_that_fails_late,
     a_caller_that_ignores_its_children,
+    too_few_descriptors,
 ];
 
 fn a_missing_bundle() {
@@ -312,4 +313,29 @@ fn a_caller_that_ignores_its_children() {
     let output = c.prepare(call).arg("run").arg("--bundle").arg(c.bundle()).arg(c.id()).run();
     assert_eq!(output.code, Some(3), "{}", output.stderr);
     c.nothing_left();
+}
+
+fn too_few_descriptors() {
+    needs(Need::Orlop("how many descriptors it needs"));
+    let limited = |c: &Container, limit: u32| {
+        let script = format!("ulimit -n {limit}; exec \"$@\"");
+        c.prepare(Call::new(c.dir(), "/bin/sh").args(["-c", &script, "sh"]).arg(Lane::get().runtime()))
+    };
+    for limit in 4..14 {
+        let c = Container::new();
+        limited(&c, limit)
+            .arg("create")
+            .arg("--bundle")
+            .arg(c.bundle())
+            .arg(c.id())
+            .run()
+            .fails(["too many open files"]);
+        c.nothing_left();
+    }
+    let c = Container::sleeping();
+    for limit in 4..9 {
+        // Above all it is not said that the container has stopped.
+        let output = limited(&c, limit).args(["exec", c.id(), "/probe", "exit", "0"]).run();
+        assert!(output.code == Some(255) && output.stderr.contains("too many open files"), "{}", output.stderr);
+    }
 }

@@ -155,7 +155,10 @@ impl Init {
 
     /// Whether it is gone or going, which is when nothing can join it any more.
     pub fn is_ending(&self) -> bool {
-        proc_stat(self.pid).map_or(true, |stat| !stat.alive || stat.exiting || stat.start_time != self.start_time)
+        match proc_stat(self.pid) {
+            Ok(stat) => !stat.alive || stat.exiting || stat.start_time != self.start_time,
+            Err(error) => is_gone(&error),
+        }
     }
 
     /// A descriptor of the process, when it still runs.
@@ -176,8 +179,7 @@ impl Init {
                 Ok(Some(pidfd))
             }
             Ok(_) => Ok(None),
-            // ESRCH: it went between the opening of the file and the reading.
-            Err(error) if matches!(error.errno(), Some(Errno::NOENT | Errno::SRCH)) => Ok(None),
+            Err(error) if is_gone(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -193,6 +195,11 @@ struct Stat {
     alive: bool,
     /// On its way out; an init is that for as long as processes of its pid namespace are left.
     exiting: bool,
+}
+
+/// Whether there was no such process to look at. ESRCH: it went between the opening of the file and the reading.
+fn is_gone(error: &Error) -> bool {
+    matches!(error.errno(), Some(Errno::NOENT | Errno::SRCH))
 }
 
 fn proc_stat(pid: i32) -> Result<Stat> {
@@ -235,7 +242,12 @@ impl Claim {
             Err(Errno::EXIST) => return Err(Error::new("container with given ID already exists")),
             Err(errno) => return Err(Error::call("mkdir", errno).doing(describe())),
         }
-        let dir = open_if_there(&parent, id).doing(describe)?.ok_or_else(deleted)?;
+        let undo = |_: &Error| {
+            if let Err(errno) = unlinkat(&parent, id, AtFlags::REMOVEDIR) {
+                tracing::warn!("{} is left behind: {errno}", root.join(id).display());
+            }
+        };
+        let dir = open_if_there(&parent, id).inspect_err(undo).doing(describe)?.ok_or_else(deleted)?;
         flock(&dir, FlockOperation::LockExclusive).call("flock").doing(describe)?;
         // Between the making and the lock somebody may have deleted it, and somebody else may have made another one.
         let is_ours = fstat(&dir).call("fstat")?.st_nlink > 0 && !exists(dir.as_fd(), RECORD);

@@ -227,7 +227,13 @@ fn make_path(root: &Path, path: &Path) -> Result<(OwnedFd, Vec<PathBuf>)> {
                 return Err(Error::call("mkdir", errno));
             }
         }
-        dir = openat(&dir, name, DIRECTORY, Mode::empty()).call("open")?;
+        dir = match openat(&dir, name, DIRECTORY, Mode::empty()) {
+            Ok(next) => next,
+            Err(errno) => {
+                remove_parents(made);
+                return Err(Error::call("open", errno));
+            }
+        };
     }
     Ok((dir, made))
 }
