@@ -61,6 +61,7 @@ cases![
     it_leads_its_own_session,
     nothing_but_the_standard_streams_is_open,
     its_runtime_leaves_no_process,
+    a_container_that_was_moved_is_joined_where_it_is,
 ];
 
 /// `exec` in that container, ready for further words.
@@ -617,4 +618,19 @@ fn its_runtime_leaves_no_process() {
         exec(&c, [c.id(), "/probe", "exit", "0"]).run().quiet();
     }
     assert_eq!(processes(&c), 1);
+}
+
+fn a_container_that_was_moved_is_joined_where_it_is() {
+    needs(Need::Not("crun", "it wants the cgroup that it made"));
+    let c = Container::sleeping();
+    let moved = c.cgroup_dir().with_extension("moved");
+    fs::create_dir(&moved).expect("create a cgroup");
+    fs::write(moved.join("cgroup.procs"), c.pid().to_string()).expect("move the init");
+    fs::remove_dir(c.cgroup_dir()).expect("remove the container's cgroup");
+    let process = detached(&c, []);
+    let processes = fs::read_to_string(moved.join("cgroup.procs")).expect("read its processes");
+    assert!(processes.lines().any(|pid| pid == process.0.to_string()), "{} isn't among {processes}", process.0);
+    drop(process);
+    c.delete_by_force().quiet();
+    fs::remove_dir(&moved).expect("nothing is left in it");
 }

@@ -83,7 +83,18 @@ impl Container {
             });
         };
         let init = record.init.open()?.ok_or_else(stopped)?;
-        let cgroup = record.cgroup.as_deref().map(Cgroup::open).transpose()?.flatten();
+        let made = record.cgroup.as_deref().map(Cgroup::open).transpose()?.flatten();
+        let cgroup = match made {
+            // Somebody moved all of it and removed the cgroup. The new process belongs there too, and not where the caller is.
+            None if record.cgroup.is_some() => {
+                let moved = cgroup_of_init(&record.init);
+                if record.init.is_ending() {
+                    return Err(stopped());
+                }
+                moved?
+            }
+            made => made,
+        };
         if !options.ignore_paused && cgroup.as_ref().map_or(Ok(false), Cgroup::is_frozen)? {
             return Err(Error::new("cannot exec in a paused container (use --ignore-paused to override)"));
         }
