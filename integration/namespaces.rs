@@ -1,6 +1,7 @@
 //! Namespaces: each kind new, shared with the host, or joined by path; user namespaces with their id maps; host names.
 
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 
 use serde_json::{Value, json};
@@ -32,6 +33,7 @@ cases![
     a_new_network_has_loopback_alone,
     the_cgroup_namespace_starts_at_its_cgroup,
     ipc_mounts_belong_to_the_new_namespace,
+    a_joined_pid_namespace_whose_init_is_gone,
 ];
 
 /// Kinds as configs call them and as /proc does.
@@ -285,4 +287,16 @@ fn the_cgroup_namespace_starts_at_its_cgroup() {
 fn ipc_mounts_belong_to_the_new_namespace() {
     let c = Container::new().args(["report", "/dev/mqueue"]);
     assert_eq!(report_of(&c)["paths"]["/dev/mqueue"], json!({}));
+}
+
+fn a_joined_pid_namespace_whose_init_is_gone() {
+    needs(Need::Orlop("the errno alone says that memory is short"));
+    let first = Container::sleeping();
+    let namespace = fs::File::open(format!("/proc/{}/ns/pid", first.pid())).expect("open its pid namespace");
+    first.kill("KILL").ok();
+    first.wait_exit();
+    let path = format!("/proc/{}/fd/{}", std::process::id(), namespace.as_raw_fd());
+    let c = Container::new().edit(|config| join_namespace(config, "pid", &path));
+    c.create().fails(["clone3: ", "the init of the pid namespace that it joins has ended"]);
+    c.nothing_left();
 }

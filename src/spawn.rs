@@ -139,6 +139,8 @@ fn clone_error(errno: Errno) -> Error {
         Errno::AGAIN => {
             error.hint("a limit on the number of processes is reached: pids.max of a cgroup above, or RLIMIT_NPROC")
         }
+        // pid_namespaces(7): no process can be made in one whose init is gone.
+        Errno::NOMEM => error.hint("or the init of the pid namespace that it joins has ended"),
         Errno::NOSPC => error.hint("a limit on namespaces is reached: see /proc/sys/user/max_*_namespaces"),
         Errno::PERM => error.hint("new namespaces need CAP_SYS_ADMIN, or a new user namespace"),
         _ => error,
