@@ -5,6 +5,7 @@
 //! Rust test. What a case may use is described in [`support`].
 
 mod advisories;
+mod annotations;
 mod bad_input;
 mod bad_situations;
 mod by_hand;
@@ -40,6 +41,7 @@ mod ps;
 mod resources;
 mod rlimits;
 mod rootless;
+mod scale;
 mod scheduling;
 mod seccomp;
 mod snooping;
@@ -117,6 +119,8 @@ fn cases() -> Vec<Case> {
         state::cases(),
         list::cases(),
         intel_rdt::cases(),
+        annotations::cases(),
+        scale::cases(),
         kill::cases(),
         labels::cases(),
         exec::cases(),

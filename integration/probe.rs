@@ -273,7 +273,7 @@ fn spawn(count: u32, word: &str) -> Step {
     Ok(0)
 }
 
-/// `hook FILE NAME [--exit N] [--sleep SECONDS] [--print TEXT] [ANYTHING…]`: appends one line to FILE about how it was
+/// `hook FILE NAME [--exit N] [--sleep SECONDS] [--say TEXT] [--print TEXT] [ANYTHING…]`: appends one line to FILE about how it was
 /// called.
 fn hook(args: &[String]) -> Step {
     let mut state = String::new();
@@ -293,6 +293,9 @@ fn hook(args: &[String]) -> Step {
     });
     let mut file = std::fs::OpenOptions::new().append(true).create(true).open(&args[0])?;
     file.write_all(format!("{record}\n").as_bytes())?;
+    if let Some(text) = option("--say") {
+        print(text)?;
+    }
     if let Some(text) = option("--print") {
         print_error(text)?;
     }

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
+use serde_json::json;
 
 use crate::resources::for_disk;
 use crate::rootless::bundle_of;
@@ -42,6 +43,10 @@ cases![
     a_user_namespace_changes_nothing,
     many_creations_and_deletions_sixteen_at_a_time,
     a_user_has_a_scope_of_its_own,
+    a_subgroup_of_the_scope_is_the_containers,
+    an_empty_subgroup_is_none,
+    a_delegated_cgroup_is_below_the_subgroup,
+    a_subgroup_ends_with_a_failed_creation,
 ];
 
 /// A container that leaves its cgroup to systemd.
@@ -146,7 +151,7 @@ fn annotations_are_refused_by_name() {
     for (name, value) in [("PIDs", "[uint32 1]"), ("Wants", "['x.service']"), ("MemoryMax", "'much'")] {
         let annotation = format!("org.systemd.property.{name}");
         let c = Container::new().unset("/linux/cgroupsPath");
-        let c = c.edit(|config| config["annotations"] = serde_json::json!({&annotation: value}));
+        let c = c.edit(|config| config["annotations"] = json!({&annotation: value}));
         create(&c).fails([format!("annotations[\"{annotation}\"]: ").as_str()]);
         c.nothing_left();
     }
@@ -247,7 +252,7 @@ fn the_container_is_in_its_scope() {
 
 fn annotations_become_properties() {
     let c = scoped().args(["sleep"]).edit(|config| {
-        config["annotations"] = serde_json::json!({
+        config["annotations"] = json!({
             "org.systemd.property.TimeoutStopSec": "7",
             "org.systemd.property.KillSignal": "15",
             "org.systemd.property.MemoryHigh": "uint64 123456789",
@@ -266,7 +271,7 @@ fn limits_are_properties_and_outlive_a_reload() {
         needs(Need::Controller(controller));
     }
     let c = scoped().args(["sleep"]).edit(|config| {
-        config["linux"]["resources"] = serde_json::json!({
+        config["linux"]["resources"] = json!({
             "memory": {"limit": 67_108_864, "swap": 100_663_296, "reservation": 33_554_432},
             "cpu": {"shares": 512, "quota": 12_345, "period": 50_000, "cpus": "0"},
             "pids": {"limit": 77},
@@ -383,7 +388,7 @@ fn a_scope_that_ended_by_itself_is_forgotten() {
 }
 
 fn a_failed_creation_leaves_no_unit() {
-    let c = scoped().set("/process/args", serde_json::json!(["/missing"]));
+    let c = scoped().set("/process/args", json!(["/missing"]));
     create(&c).fails(["no such file or directory"]);
     is_forgotten(&c);
 }
@@ -428,7 +433,7 @@ fn pause_stops_all_of_it() {
 }
 
 fn cgroups_of_the_containers_own_go_with_it() {
-    let rw = serde_json::json!(["nosuid", "noexec", "nodev", "relatime", "rw"]);
+    let rw = json!(["nosuid", "noexec", "nodev", "relatime", "rw"]);
     let c = scoped().user_namespace(300_000, 1000).set("/mounts/6/options", rw);
     let words = ["sequence", "mkdir", "/sys/fs/cgroup/a", "--", "mkdir", "/sys/fs/cgroup/a/b", "--", "sleep"];
     let c = up_in_scope(c.args(words));
@@ -514,4 +519,51 @@ fn a_user_has_a_scope_of_its_own() {
     call().args(["delete", "--force"]).arg(c.id()).run().quiet();
     assert!(!cgroup_dir(&format!("{slice}/orlop-{}.scope", c.id())).exists());
     c.nothing_left();
+}
+
+/// As it sees it itself, in the container's cgroup namespace.
+fn cgroup_of_a_process_that_joins(c: &Container) -> String {
+    let joined = c.call("exec").args([c.id(), "/probe", "cat", "/proc/self/cgroup"]).run().quiet().stdout;
+    joined.lines().find_map(|line| line.strip_prefix("0::")).expect("a line of cgroup v2").to_owned()
+}
+
+/// crun's way to have the scope to systemd, and a cgroup in it to the container.
+fn a_subgroup_of_the_scope_is_the_containers() {
+    let c = scoped().set("/annotations", json!({"run.oci.systemd.subgroup": "inner"}));
+    let c = up_in_scope(c.set("/linux/resources/pids", json!({"limit": 123})).args(["sleep"]));
+    let inner = format!("/system.slice/{}/inner", unit_of(&c));
+    assert_eq!(cgroup_of(c.pid()), inner);
+    // The root of its own cgroup namespace.
+    assert_eq!(cgroup_of_a_process_that_joins(&c), "/");
+    let limit = fs::read_to_string(cgroup_dir(&inner).join("pids.max")).expect("read pids.max");
+    assert_eq!((limit.trim(), property(&c, &unit_of(&c), "TasksMax").as_str()), ("123", "123"));
+    c.call("pause").arg(c.id()).run().quiet();
+    assert_eq!(c.status(), "paused");
+    c.call("resume").arg(c.id()).run().quiet();
+    c.delete_by_force().quiet();
+    is_forgotten(&c);
+}
+
+fn an_empty_subgroup_is_none() {
+    let c = up_in_scope(scoped().set("/annotations", json!({"run.oci.systemd.subgroup": ""})).args(["sleep"]));
+    assert_eq!(cgroup_of(c.pid()), format!("/system.slice/{}", unit_of(&c)));
+    c.delete_by_force().quiet();
+    is_forgotten(&c);
+}
+
+fn a_delegated_cgroup_is_below_the_subgroup() {
+    let both = json!({"run.oci.systemd.subgroup": "inner", "run.oci.delegate-cgroup": "payload"});
+    let c = up_in_scope(scoped().set("/annotations", both).args(["sleep"]));
+    assert_eq!(cgroup_of(c.pid()), format!("/system.slice/{}/inner/payload", unit_of(&c)));
+    assert_eq!(cgroup_of_a_process_that_joins(&c), "/payload");
+    c.delete_by_force().quiet();
+    is_forgotten(&c);
+}
+
+fn a_subgroup_ends_with_a_failed_creation() {
+    let c = scoped()
+        .set("/annotations", json!({"run.oci.systemd.subgroup": "inner"}))
+        .set("/process/args", json!(["/none"]));
+    create(&c).fails(["process.args[0]"]);
+    is_forgotten(&c);
 }

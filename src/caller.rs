@@ -9,7 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use crate::error::{Annotate, Context, Error, Result};
-use crate::plan::ListenFds;
+use crate::plan::{ListenFds, PIDFD_RECEIVER, annotation_field};
 use crate::sync::send_fd;
 use crate::sys;
 use crate::timeline;
@@ -49,9 +49,16 @@ pub(crate) fn pidfd_socket(path: Option<&Path>) -> Result<Option<OwnedFd>> {
     path.map(|path| connect(path).doing(|| format!("--pidfd-socket {}", path.display()))).transpose()
 }
 
+/// Connects to the socket that the annotation names.
+pub(crate) fn pidfd_receiver(path: Option<&Path>) -> Result<Option<OwnedFd>> {
+    let connect = |path: &Path| connect(path).doing(|| path.display().to_string());
+    path.map(connect).transpose().field_with(|| annotation_field(PIDFD_RECEIVER))
+}
+
 /// Sends a descriptor of the process there, with runc's word for what made it: `standard` or `setns`.
-pub(crate) fn send_pidfd(socket: Option<OwnedFd>, word: &str, pidfd: BorrowedFd<'_>) -> Result<()> {
-    socket.map_or(Ok(()), |socket| send_fd(socket.as_fd(), word.as_bytes(), pidfd)).doing(|| "--pidfd-socket")
+pub(crate) fn send_pidfd(sockets: impl IntoIterator<Item = OwnedFd>, word: &str, pidfd: BorrowedFd<'_>) -> Result<()> {
+    let send = |socket: OwnedFd| send_fd(socket.as_fd(), word.as_bytes(), pidfd);
+    sockets.into_iter().try_for_each(send).doing(|| "send a pidfd to the socket that was named for it")
 }
 
 fn connect(path: &Path) -> Result<OwnedFd> {

@@ -9,7 +9,7 @@ use crate::bundle::Bundle;
 use crate::caller::{self, TerminalGoes};
 use crate::cgroupv2::NewCgroup;
 use crate::error::{Context, Error, Result};
-use crate::hooks::Circumstances;
+use crate::hooks::{Circumstances, Output};
 use crate::host::Host;
 use crate::init::{self, Inherited};
 use crate::plan::systemd::Scope;
@@ -59,6 +59,15 @@ pub(crate) struct Created {
     pub terminal: Option<OwnedFd>,
 }
 
+/// What was opened before anything was made.
+struct Opening<'a> {
+    inherited: Inherited,
+    /// Who gets a pidfd of the init.
+    pidfd_sockets: Vec<OwnedFd>,
+    /// What hooks write to.
+    hook_output: &'a Output,
+}
+
 /// Creates a container and leaves it at its gate.
 ///
 /// # Errors
@@ -75,7 +84,11 @@ pub(crate) fn container(options: &Options, terminal: TerminalGoes) -> Result<Cre
     let plan = decide(&bundle, &request)?;
     let wants_terminal = plan.process.terminal.is_some();
     let console_socket = caller::console_socket(options.console_socket.as_deref(), wants_terminal, terminal)?;
-    let pidfd_socket = caller::pidfd_socket(options.pidfd_socket.as_deref())?;
+    let pidfd_sockets = [
+        caller::pidfd_socket(options.pidfd_socket.as_deref())?,
+        caller::pidfd_receiver(plan.pidfd_receiver.as_deref())?,
+    ];
+    let hook_output = Output::open(&plan.hook_output)?;
     caller::check_preserved_fds(plan.preserve_fds)?;
     // Hooks run in the bundle's directory, as with runc.
     chdir(&plan.bundle).call("chdir")?;
@@ -84,9 +97,14 @@ pub(crate) fn container(options: &Options, terminal: TerminalGoes) -> Result<Cre
         notify::make_dir(claim.dir())?;
     }
     let sources = Opened::new(&plan)?;
-    let inherited = Inherited { sources, gate: gate::make(claim.dir())?, console_socket };
-    let (record, init, terminal) = from_plan(&plan, options, terminal, &claim, inherited, pidfd_socket)
-        .inspect_err(|_| hooks::run_all(&plan.hooks.poststop, reading(&this(&plan, Status::Stopped, 0))))?;
+    let gate = gate::make(claim.dir())?;
+    let inherited = Inherited { sources, gate, console_socket, hook_output: hook_output.try_clone()? };
+    let pidfd_sockets = pidfd_sockets.into_iter().flatten().collect();
+    let opening = Opening { inherited, pidfd_sockets, hook_output: &hook_output };
+    let (record, init, terminal) = from_plan(&plan, options, terminal, &claim, opening).inspect_err(|_| {
+        let this = this(&plan, Status::Stopped, 0);
+        hooks::run_all(&plan.hooks.poststop, with(&this, &hook_output));
+    })?;
     Ok(Created { state: claim.keep()?, record, init, terminal })
 }
 
@@ -101,9 +119,9 @@ fn from_plan(
     options: &Options,
     terminal: TerminalGoes,
     claim: &Claim,
-    inherited: Inherited,
-    pidfd_socket: Option<OwnedFd>,
+    opening: Opening<'_>,
 ) -> Result<(Record, OwnedFd, Option<OwnedFd>)> {
+    let Opening { inherited, pidfd_sockets, hook_output } = opening;
     let resctrl = plan.intel_rdt.as_ref().map(|rdt| NewGroups::make(rdt, |group| claim.note_resctrl(group)));
     let resctrl = resctrl.transpose()?;
     claim.announce_cgroup(&plan.cgroup)?;
@@ -116,12 +134,14 @@ fn from_plan(
     }
     // While the child builds its root: nothing runs in the cgroup yet but Orlop itself.
     cgroup.as_ref().map_or(Ok(()), |cgroup| cgroup.restrict(&plan.cgroup))?;
-    let (main, net_devices) = converse(plan, &mut child, terminal).map_err(|error| with_oom(cgroup.as_ref(), error))?;
+    let conversed = converse(plan, &mut child, terminal, hook_output);
+    let (main, net_devices) = conversed.map_err(|error| with_oom(cgroup.as_ref(), error))?;
+    delegate(cgroup.as_mut(), &child, plan, claim)?;
     child.limit(&plan.process.rlimits)?;
     child.schedule(&plan.process.scheduling)?;
     let groups = resctrl.as_ref().map(NewGroups::groups);
     groups.map_or(Ok(()), |groups| groups.take_in(child.pid))?;
-    caller::send_pidfd(pidfd_socket, "standard", child.pidfd())?;
+    caller::send_pidfd(pidfd_sockets, "standard", child.pidfd())?;
 
     let record = claim.save(plan, child.pid, cgroup.as_ref(), groups)?;
     caller::write_pid_file(options.pid_file.as_deref(), child.raw_pid())?;
@@ -141,9 +161,21 @@ fn place(child: &Child, scope: &Scope, plan: &Plan, claim: &Claim) -> Result<New
     Ok(cgroup)
 }
 
+/// Only now: the child has made its cgroup namespace, with the container's cgroup at its root, and has no other process any more.
+fn delegate(cgroup: Option<&mut NewCgroup>, child: &Child, plan: &Plan, claim: &Claim) -> Result<()> {
+    let Some(cgroup) = cgroup else { return Ok(()) };
+    cgroup.delegate(&plan.cgroup, child.pid)?;
+    claim.note_delegated_cgroup(Some(cgroup))
+}
+
 /// The parent's part of the conversation, see `sync`. Returns the terminal's main side when it came here, and the network devices
 /// that went there.
-fn converse(plan: &Plan, child: &mut Child, terminal: TerminalGoes) -> Result<(Option<OwnedFd>, net_devices::Moved)> {
+fn converse(
+    plan: &Plan,
+    child: &mut Child,
+    terminal: TerminalGoes,
+    hook_output: &Output,
+) -> Result<(Option<OwnedFd>, net_devices::Moved)> {
     let mut net_devices = net_devices::Moved::default();
     if child.is_replaced {
         child.follow_replacement()?;
@@ -159,7 +191,7 @@ fn converse(plan: &Plan, child: &mut Child, terminal: TerminalGoes) -> Result<(O
         child.wait_for(Step::Mounted)?;
         net_devices = net_devices::hand_over(&plan.net_devices, child.raw_pid())?;
         let state = this(plan, Status::Creating, child.raw_pid());
-        let with = Circumstances { container: Some(child.pidfd()), ..reading(&state) };
+        let with = Circumstances { container: Some(child.pidfd()), ..with(&state, hook_output) };
         hooks::run(&plan.hooks.create_runtime, with)?;
         child.tell(Step::HooksDone)?;
     }
@@ -177,8 +209,8 @@ fn with_oom(cgroup: Option<&NewCgroup>, error: Error) -> Error {
     }
 }
 
-fn reading(state: &[u8]) -> Circumstances<'_> {
-    Circumstances { state, ..Circumstances::default() }
+fn with<'a>(state: &'a [u8], output: &'a Output) -> Circumstances<'a> {
+    Circumstances { state, output: Some(output), ..Circumstances::default() }
 }
 
 fn this(plan: &Plan, status: Status, pid: i32) -> Vec<u8> {

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use crate::cgroupv2::Unit;
 use crate::error::{Error, Result};
-use crate::hooks::Circumstances;
+use crate::hooks::{Circumstances, Output};
 use crate::spawn::wait_gone;
 use crate::state::{self, DOES_NOT_EXIST, Record, State, Status};
 use crate::{hooks, sys, timeline};
@@ -64,8 +64,7 @@ pub(crate) fn destroy(state: &State, record: Option<&Record>, init: Option<&Owne
     }
     state.remove()?;
     if let Some(record) = record {
-        let this = state::for_hooks(state.id(), &record.bundle, &record.annotations, Status::Stopped, 0);
-        hooks::run_all(&record.poststop, Circumstances { state: &this, ..Circumstances::default() });
+        run_poststop(record);
     }
     Ok(())
 }
@@ -76,6 +75,23 @@ fn end_all(state: &State, record: Option<&Record>, init: &OwnedFd) -> Result<()>
     let cgroup = left.map_or(Ok(None), |record| state.cgroup_while_alive(Some(record)))?;
     kill_init(init)?;
     cgroup.map_or(Ok(()), |cgroup| cgroup.empty())
+}
+
+/// What they would have written to may have gone with the container's own files, and is no reason not to run them.
+fn run_poststop(record: &Record) {
+    if record.poststop.is_empty() {
+        return;
+    }
+    let this = state::for_hooks(&record.id, &record.bundle, &record.annotations, Status::Stopped, 0);
+    let output = Output::open(&record.hook_output);
+    if let Err(error) = &output {
+        crate::log::say(&format!("warning: {error}\n"));
+    }
+    let output = output.ok();
+    hooks::run_all(
+        &record.poststop,
+        Circumstances { state: &this, output: output.as_ref(), ..Circumstances::default() },
+    );
 }
 
 /// systemd forgets a scope without processes by itself, so a user's systemd that has gone is no reason to keep the container.

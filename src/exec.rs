@@ -180,7 +180,8 @@ fn birth(plan: &ExecPlan, container: &Container, joining: &Joining<'_>, below: &
     if !below.is_empty() {
         return into(Some(&cgroup_below(container, below).map_err(|error| error.doing("--cgroup"))?));
     }
-    match into(container.cgroup.as_ref()) {
+    let delegated = container.record.delegated_cgroup.as_deref().map(Cgroup::open).transpose()?.flatten();
+    match into(delegated.as_ref().or(container.cgroup.as_ref())) {
         Err(error) if error.errno() == Some(Errno::BUSY) => into(cgroup_of_init(&container.record.init)?.as_ref()),
         Err(error) if error.errno() == Some(Errno::ACCESS) => match &container.record.unit {
             Some(unit) => birth_outside(plan, joining, unit),

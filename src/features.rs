@@ -197,7 +197,16 @@ mod tests {
         assert_eq!(linux["intelRdt"], serde_json::json!({"enabled": true, "schemata": true, "monitoring": true}));
         assert_eq!(linux["mountExtensions"]["idmap"]["enabled"], true);
         assert_eq!(linux["memoryPolicy"]["modes"].as_array().unwrap().len(), 7);
-        let honoured = ["org.systemd.property.", "run.oci.mount_context_type"];
+        let honoured = [
+            "org.systemd.property.",
+            "run.oci.delegate-cgroup",
+            "run.oci.hooks.stderr",
+            "run.oci.hooks.stdout",
+            "run.oci.keep_original_groups",
+            "run.oci.mount_context_type",
+            "run.oci.pidfd_receiver",
+            "run.oci.systemd.subgroup",
+        ];
         assert_eq!(features["potentiallyUnsafeConfigAnnotations"], serde_json::json!(honoured));
     }
 

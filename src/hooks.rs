@@ -5,7 +5,9 @@ use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -15,7 +17,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::error::{Annotate, Context, Error, Result};
-use crate::plan::Hook;
+use crate::plan::{Hook, HookOutput};
 use crate::sys;
 use crate::timeline;
 
@@ -29,8 +31,43 @@ pub struct Circumstances<'a> {
     pub state: &'a [u8],
     /// What those without an environment of their own get; `None` is the runtime's.
     pub environment: Option<&'a [CString]>,
+    /// The files that they write to, where the caller named some.
+    pub output: Option<&'a Output>,
     /// The container's init: a hook is of no use any more, and killed, when that is gone.
     pub container: Option<BorrowedFd<'a>>,
+}
+
+/// Files of the host that hooks write to. What goes to neither is quoted when a hook fails.
+#[derive(Debug, Default)]
+pub struct Output {
+    stdout: Option<File>,
+    stderr: Option<File>,
+}
+
+impl Output {
+    /// Opens the files, and makes those that are missing.
+    ///
+    /// # Errors
+    /// Names the annotation.
+    pub fn open(plan: &HookOutput) -> Result<Self> {
+        let open = |(path, field): (Option<&Path>, String)| {
+            let file = path.map(|path| File::options().append(true).create(true).mode(0o600).open(path));
+            file.transpose().call("open").doing(|| path.unwrap_or(Path::new("")).display().to_string()).field(field)
+        };
+        let [stdout, stderr] = plan.fields();
+        Ok(Self { stdout: open(stdout)?, stderr: open(stderr)? })
+    }
+
+    /// For another process.
+    pub fn try_clone(&self) -> Result<Self> {
+        let copy = |file: &Option<File>| file.as_ref().map(File::try_clone).transpose().call("dup");
+        Ok(Self { stdout: copy(&self.stdout)?, stderr: copy(&self.stderr)? })
+    }
+
+    /// The open ones.
+    pub fn files(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        [&self.stdout, &self.stderr].into_iter().flatten().map(AsFd::as_fd)
+    }
 }
 
 /// Runs every hook.
@@ -57,8 +94,9 @@ fn run_one(hook: &Hook, with: Circumstances<'_>) -> Result<()> {
     let mut output = scratch_file(&[])?;
     let mut command = command(hook, with.environment);
     sys::block_no_signal(&mut command);
-    let copy = |file: &File| file.try_clone().call("dup");
-    command.stdin(input).stdout(copy(&output)?).stderr(copy(&output)?);
+    let goes_to = |file: Option<&File>| file.unwrap_or(&output).try_clone().call("dup");
+    let (stdout, stderr) = with.output.map_or((None, None), |output| (output.stdout.as_ref(), output.stderr.as_ref()));
+    command.stdin(input).stdout(goes_to(stdout)?).stderr(goes_to(stderr)?);
     let path = hook.path.display();
     let spawned = command.spawn().call("execve").doing(|| path.to_string());
     let mut child = spawned.field_with(|| format!("{}.path", hook.field))?;
@@ -191,6 +229,26 @@ mod tests {
     fn a_hook_that_ignores_a_large_state_or_writes_much_is_no_trouble() {
         run(&[sh("exit 0")], reading(&vec![b'x'; 1 << 20])).unwrap();
         run(&[sh("head -c 1000000 /dev/zero")], reading(b"")).unwrap();
+    }
+
+    #[test]
+    fn what_it_writes_goes_where_the_caller_says_and_the_rest_is_quoted() {
+        let dir = tempfile::tempdir().unwrap();
+        let (out, err) = (dir.path().join("out"), dir.path().join("err"));
+        std::fs::write(&out, "before\n").unwrap();
+        let both = HookOutput { stdout: Some(out.clone()), stderr: Some(err.clone()) };
+        let output = Output::open(&both).unwrap();
+        let with = Circumstances { output: Some(&output), ..reading(b"") };
+        run(&[sh("echo to out; echo to err >&2"), sh("echo more")], with).unwrap();
+        assert_eq!(std::fs::read_to_string(&out).unwrap(), "before\nto out\nmore\n");
+        assert_eq!(std::fs::read_to_string(&err).unwrap(), "to err\n");
+        let output = Output::open(&HookOutput { stdout: Some(out), stderr: None }).unwrap();
+        let with = Circumstances { output: Some(&output), ..reading(b"") };
+        let error = run(&[sh("echo out; echo why >&2; exit 3")], with).unwrap_err().to_string();
+        assert!(error.ends_with("and said \"why\""), "{error}");
+        let missing = HookOutput { stdout: None, stderr: Some(dir.path().join("no/such")) };
+        let error = Output::open(&missing).unwrap_err().to_string();
+        assert!(error.starts_with("annotations[\"run.oci.hooks.stderr\"]: /"), "{error}");
     }
 
     #[test]

@@ -83,12 +83,18 @@ impl Inside {
     ///
     /// Links are followed inside the tree, also dangling ones: their target is made. Nothing is ever made outside.
     pub fn find_or_make(&self, path: &Path, make: Make) -> Result<OwnedFd> {
-        match self.find(path) {
-            Err(Errno::NOENT) => match self.make_last(path, make) {
-                Some(made) => Ok(made),
-                None => self.walk(path, make).doing(|| format!("make {}", path.display())),
-            },
-            found => found.call("openat2").doing(|| format!("open {}", path.display())),
+        self.find_or_make_as(path, || Ok(make))
+    }
+
+    /// As [`Self::find_or_make`]; what is made is asked for when something is missing.
+    pub fn find_or_make_as(&self, path: &Path, make: impl FnOnce() -> Result<Make>) -> Result<OwnedFd> {
+        let make = match self.find(path) {
+            Err(Errno::NOENT) => make()?,
+            found => return found.call("openat2").doing(|| format!("open {}", path.display())),
+        };
+        match self.make_last(path, make) {
+            Some(made) => Ok(made),
+            None => self.walk(path, make).doing(|| format!("make {}", path.display())),
         }
     }
 

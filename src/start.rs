@@ -10,7 +10,7 @@ use crate::agent::Agent;
 use crate::cgroupv2::Cgroup;
 use crate::delete::destroy;
 use crate::error::{Error, Result};
-use crate::hooks::Circumstances;
+use crate::hooks::{Circumstances, Output};
 use crate::notify::Notify;
 use crate::spawn::wait_gone;
 use crate::state::{self, Record, State, Status};
@@ -101,8 +101,11 @@ fn after_start(record: &Record, init: &OwnedFd) -> Result<()> {
         return Ok(());
     }
     let this = record.for_hooks(Status::Running);
-    hooks::run(&record.poststart, Circumstances { state: &this, ..Circumstances::default() })
-        .inspect_err(|_| stop(init))
+    let run = |output: Output| {
+        let with = Circumstances { state: &this, output: Some(&output), ..Circumstances::default() };
+        hooks::run(&record.poststart, with)
+    };
+    Output::open(&record.hook_output).and_then(run).inspect_err(|_| stop(init))
 }
 
 /// Kills a container that can't go on as it should.

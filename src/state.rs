@@ -36,7 +36,7 @@ use crate::gate;
 use crate::host::{read_proc, read_proc_bytes};
 use crate::inside::exists;
 use crate::notify;
-use crate::plan::{CgroupPlan, Hook, Kind, Plan, check_id};
+use crate::plan::{CgroupPlan, Hook, HookOutput, Kind, Plan, check_id};
 use crate::resctrl::{self, Groups};
 use crate::seccomp::Listener;
 use crate::timeline;
@@ -105,6 +105,9 @@ pub struct Record {
     pub annotations: BTreeMap<String, String>,
     /// The directory of its cgroup.
     pub cgroup: Option<PathBuf>,
+    /// The directory of the cgroup below that, in which its processes are, and which they manage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegated_cgroup: Option<PathBuf>,
     /// The unit that systemd made for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<Unit>,
@@ -119,6 +122,9 @@ pub struct Record {
     pub poststart: Vec<Hook>,
     /// Hooks to run once it is gone.
     pub poststop: Vec<Hook>,
+    /// Where they write to.
+    #[serde(default, skip_serializing_if = "HookOutput::is_none")]
+    pub hook_output: HookOutput,
     /// What `exec` has to know of the config, for the plan to read.
     pub exec: Box<RawValue>,
     /// Its limits, for the plan of an update to read.
@@ -285,6 +291,12 @@ impl Claim {
         .doing(|| "note the cgroup")
     }
 
+    /// Notes the cgroup that was delegated, where that is all that was made for this container.
+    pub fn note_delegated_cgroup(&self, cgroup: Option<&NewCgroup>) -> Result<()> {
+        let Some(path) = cgroup.and_then(NewCgroup::made_to_delegate) else { return Ok(()) };
+        symlinkat(path, &self.state.dir, CGROUP).call("symlink").doing(|| "note the cgroup")
+    }
+
     /// Notes which group of resctrl is about to be made for this container.
     pub fn note_resctrl(&self, group: &Path) -> Result<()> {
         let is_monitor = group.parent().is_some_and(|above| above.ends_with("mon_groups"));
@@ -309,12 +321,14 @@ impl Claim {
             created: humantime::format_rfc3339_nanos(SystemTime::now()).to_string(),
             annotations: plan.annotations.clone(),
             cgroup: cgroup.map(|cgroup| cgroup.path().into()),
+            delegated_cgroup: cgroup.and_then(NewCgroup::delegated).map(Path::to_owned),
             unit: cgroup.and_then(NewCgroup::unit).cloned(),
             resctrl: resctrl.cloned(),
             own_pid_namespace: plan.namespaces.is_new(Kind::Pid),
             listener: plan.seccomp.as_ref().and_then(|filter| filter.listener.clone()),
             poststart: plan.hooks.poststart.clone(),
             poststop: plan.hooks.poststop.clone(),
+            hook_output: plan.hook_output.clone(),
             exec: plan.for_exec.clone(),
             resources: plan.for_update.clone(),
         };

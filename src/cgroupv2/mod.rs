@@ -25,8 +25,8 @@ use rustix::process::Pid;
 
 use crate::error::{Annotate, Context, Error, Result};
 use crate::host::in_user_namespace;
-use crate::plan::CgroupPlan;
 use crate::plan::systemd::Scope;
+use crate::plan::{CgroupPlan, DELEGATE, SUBGROUP, annotation_field};
 use crate::sys;
 use crate::timeline;
 
@@ -57,6 +57,15 @@ pub struct NewCgroup {
     made: Vec<PathBuf>,
     /// What systemd made it for.
     unit: Option<Unit>,
+    delegated: Option<Delegated>,
+}
+
+/// The cgroup below a container's that its processes are in and manage.
+#[derive(Debug)]
+struct Delegated {
+    path: PathBuf,
+    /// The uppermost directory that had to be made for it.
+    made: Option<PathBuf>,
 }
 
 impl NewCgroup {
@@ -87,7 +96,7 @@ impl NewCgroup {
     fn make(plan: &CgroupPlan) -> Result<Self> {
         let describe = || format!("make cgroup {}", plan.dir().display());
         let (dir, made) = make_path(&plan.root, &plan.path).doing(describe)?;
-        let new = Self { cgroup: Cgroup { dir, path: plan.dir() }, made, unit: None };
+        let new = Self { cgroup: Cgroup { dir, path: plan.dir() }, made, unit: None, delegated: None };
         if !new.is_made() {
             new.cgroup.refuse_if_used().doing(describe)?;
         }
@@ -106,9 +115,54 @@ impl NewCgroup {
         let unit = Unit::start(scope, pid)?;
         let path = systemd::placed(&plan.root, pid, &plan.path)?;
         let cgroup = Cgroup::open(&path)?.ok_or_else(|| Error::new("systemd has ended it again").doing(&unit.name))?;
-        let new = Self { cgroup, made: vec![path], unit: Some(unit) };
+        let mut new = Self { cgroup, made: vec![path], unit: Some(unit), delegated: None };
+        if let Some(below) = &plan.subgroup {
+            new.go_below(below, pid).field_with(|| annotation_field(SUBGROUP))?;
+        }
         new.cgroup.give_to(plan.owner)?;
         Ok(new)
+    }
+
+    /// The container's is a cgroup below systemd's scope. The process goes there first: a cgroup with processes hands no controllers
+    /// on (cgroups(7), no internal processes).
+    fn go_below(&mut self, below: &Path, pid: Pid) -> Result<()> {
+        let scope = self.cgroup.path.clone();
+        let describe = || format!("make cgroup {}", scope.join(below).display());
+        let (dir, made) = make_path(&scope, below).doing(describe)?;
+        self.cgroup = Cgroup { dir, path: scope.join(below) };
+        self.made.extend(made);
+        self.cgroup.take_in(pid).doing(describe)?;
+        limits::hand_controllers_down(&scope, below, self.as_fd()).call("read").doing(describe)
+    }
+
+    /// Moves the container's process, the only one that there is, into a cgroup below this one, which it may manage.
+    ///
+    /// # Errors
+    /// Names the annotation and the cgroup.
+    pub fn delegate(&mut self, plan: &CgroupPlan, pid: Pid) -> Result<()> {
+        let Some(below) = &plan.delegated else { return Ok(()) };
+        self.delegate_below(below, plan.owner, pid).field_with(|| annotation_field(DELEGATE))
+    }
+
+    fn delegate_below(&mut self, below: &Path, owner: Option<u32>, pid: Pid) -> Result<()> {
+        let describe = || format!("delegate cgroup {}", self.cgroup.path.join(below).display());
+        let (dir, made) = make_path(&self.cgroup.path, below).doing(describe)?;
+        let delegated = Cgroup { dir, path: self.cgroup.path.join(below) };
+        self.delegated = Some(Delegated { path: delegated.path.clone(), made: made.into_iter().next() });
+        let describe = || format!("delegate cgroup {}", delegated.path.display());
+        delegated.take_in(pid).doing(describe)?;
+        limits::hand_controllers_down(&self.cgroup.path, below, delegated.as_fd()).call("read").doing(describe)?;
+        delegated.give_to(owner).doing(describe)
+    }
+
+    /// The cgroup below this one that was delegated to the container.
+    pub fn delegated(&self) -> Option<&Path> {
+        self.delegated.as_ref().map(|delegated| delegated.path.as_path())
+    }
+
+    /// What was made for that, where this one was there already and is not removed with the container.
+    pub fn made_to_delegate(&self) -> Option<&Path> {
+        self.delegated.as_ref().filter(|_| !self.is_made())?.made.as_deref()
     }
 
     /// Puts limits and the rules for devices in force.
@@ -168,6 +222,7 @@ impl NewCgroup {
     pub fn keep(mut self) {
         self.made.clear();
         self.unit = None;
+        self.delegated = None;
     }
 }
 
@@ -179,6 +234,11 @@ impl AsFd for NewCgroup {
 
 impl Drop for NewCgroup {
     fn drop(&mut self) {
+        if let Some(made) = self.made_to_delegate()
+            && let Err(error) = Cgroup::open(made).and_then(|made| made.map_or(Ok(()), |made| made.remove()))
+        {
+            tracing::warn!("cgroup {} is left behind: {error}", made.display());
+        }
         let Some(own) = self.made.pop() else { return };
         if let Err(error) = self.cgroup.remove() {
             tracing::warn!("cgroup {} is left behind: {error}", own.display());
@@ -255,6 +315,11 @@ impl Cgroup {
     fn write(&self, name: &str, value: &str) -> Result<(), Errno> {
         let file = openat(&self.dir, name, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
         rustix::io::write(&file, value.as_bytes()).map(|_| ())
+    }
+
+    /// Moves a process here.
+    fn take_in(&self, pid: Pid) -> Result<()> {
+        self.write("cgroup.procs", &pid.as_raw_nonzero().to_string()).call("write").doing(|| "cgroup.procs")
     }
 
     /// The value of a `key value` line of a file.

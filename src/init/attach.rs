@@ -52,7 +52,7 @@ fn attach(plan: &ExecPlan, joining: &Joining<'_>, parent: &Sync) -> Result<Infal
     spawn::set_undumpable()?;
     lsm::label_at_exec(&plan.labels, plan.keyring.is_some())?;
     namespaces::join_all(init, plan.namespaces)?;
-    identity::become_root(plan.has(Kind::User))?;
+    identity::become_root(plan.has(Kind::User), process.user.keeps_groups)?;
     let root = container_root()?;
     let cwd = program::existing_directory(process, &root)?;
     let terminal = console::open_streams(process, &root)?;

@@ -17,15 +17,17 @@ use crate::sys;
 use crate::timeline;
 
 /// In a user namespace: becomes its root, as who everything inside is made. Before that the process is still the caller's user,
-/// and may open what the caller may.
-pub(super) fn become_root(in_user_namespace: bool) -> Result<()> {
+/// and may open what the caller may. Its groups are gone from here on, unless they are kept to the end.
+pub(super) fn become_root(in_user_namespace: bool, keeps_groups: bool) -> Result<()> {
     if !in_user_namespace {
         return Ok(());
     }
-    match set_thread_groups(&[]) {
-        // An unprivileged user's namespace, where groups can't be changed at all.
-        Ok(()) | Err(Errno::PERM) => (),
-        Err(errno) => return Err(Error::call("setgroups", errno)),
+    if !keeps_groups {
+        match set_thread_groups(&[]) {
+            // An unprivileged user's namespace, where groups can't be changed at all.
+            Ok(()) | Err(Errno::PERM) => (),
+            Err(errno) => return Err(Error::call("setgroups", errno)),
+        }
     }
     let root = || Error::new("the user namespace has no id 0").hint("map container id 0 to some id of the host");
     let (uid, gid) = (Uid::ROOT, Gid::ROOT);
@@ -80,16 +82,23 @@ fn drop_from_bounding(kept: u64) -> Result<()> {
 }
 
 fn become_user(user: &User) -> Result<()> {
-    let groups: Vec<Gid> = user.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
-    match set_thread_groups(&groups) {
+    match set_groups(user) {
         Ok(()) => (),
         // Where groups can't be changed none were kept either, see `become_root`.
-        Err(Errno::PERM) if groups.is_empty() => (),
+        Err(Errno::PERM) if user.groups.is_empty() => (),
         Err(errno) => return Err(unmapped(Error::call("setgroups", errno)).field("process.user.additionalGids")),
     }
     let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
     set_thread_res_gid(gid, gid, gid).call("setresgid").map_err(unmapped).field("process.user.gid")?;
     set_thread_res_uid(uid, uid, uid).call("setresuid").map_err(unmapped).field("process.user.uid")
+}
+
+fn set_groups(user: &User) -> Result<(), Errno> {
+    if user.keeps_groups {
+        return Ok(());
+    }
+    let groups: Vec<Gid> = user.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
+    set_thread_groups(&groups)
 }
 
 fn unmapped(error: Error) -> Error {
@@ -139,8 +148,7 @@ pub(super) fn as_user<T>(user: &User, look: impl FnOnce() -> T) -> Result<T> {
     if user.uid == 0 {
         return Ok(look());
     }
-    let groups: Vec<Gid> = user.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
-    match set_thread_groups(&groups) {
+    match set_groups(user) {
         Ok(()) | Err(Errno::PERM | Errno::INVAL) => (), // told by `assume`, which has to set the same
         Err(errno) => return Err(Error::call("setgroups", errno)),
     }

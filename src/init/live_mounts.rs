@@ -62,7 +62,7 @@ fn sources_in_user_namespace(plan: &LiveMounts, container: BorrowedFd<'_>) -> Re
 
 fn enter(plan: &LiveMounts, container: BorrowedFd<'_>, namespaces: u64) -> Result<Inside> {
     namespaces::join_all(container, namespaces & !Kind::Pid.bit())?;
-    identity::become_root(plan.in_user_namespace())?;
+    identity::become_root(plan.in_user_namespace(), false)?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     attach::container_root()
 }

@@ -25,7 +25,7 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::error::{Context, Error, Result};
-use crate::hooks::Circumstances;
+use crate::hooks::{Circumstances, Output};
 use crate::plan::{Kind, Plan};
 use crate::sources::{Opened, restore_file_limit};
 use crate::spawn::Unjoined;
@@ -45,6 +45,8 @@ pub struct Inherited {
     pub gate: OwnedFd,
     /// The connected socket of `--console-socket`.
     pub console_socket: Option<OwnedFd>,
+    /// What hooks write to.
+    pub hook_output: Output,
 }
 
 /// Who hears of a failure.
@@ -75,18 +77,18 @@ pub fn run(plan: &Plan, inherited: Inherited, unjoined: Unjoined, parent: Sync) 
 /// The line from the clone to the program.
 fn init(plan: &Plan, inherited: Inherited, unjoined: Unjoined, audience: &mut Audience) -> Result<Infallible> {
     let Audience::Parent(parent) = &*audience else { return Err(Error::new("there is no parent to talk to")) };
-    let Inherited { sources, gate, console_socket } = inherited;
+    let Inherited { sources, gate, console_socket, hook_output } = inherited;
 
     namespaces::enter(plan, unjoined, parent)?;
     let sources = sources.complete(plan)?;
-    identity::become_root(plan.namespaces.has(Kind::User))?;
+    identity::become_root(plan.namespaces.has(Kind::User), plan.process.user.keeps_groups)?;
     let root = rootfs::attach(plan, sources.root)?;
     mounts::attach(plan, &root, sources.mounts)?;
     devices::make(plan, &root, sources.devices)?;
     restore_file_limit(sources.file_limit)?;
     let terminal = console::open(&plan.process, &root)?;
     wait_for_the_runtime(plan, parent)?;
-    hooks::run(&plan.hooks.create_container, reading(&this(plan, Status::Creating), None))?;
+    hooks::run(&plan.hooks.create_container, with(&this(plan, Status::Creating), Some(&hook_output), None))?;
     namespaces::set_names(plan)?;
     namespaces::bring_loopback_up(plan)?;
     namespaces::set_parameters(plan)?;
@@ -100,11 +102,13 @@ fn init(plan: &Plan, inherited: Inherited, unjoined: Unjoined, audience: &mut Au
     identity::join_keyring(plan.keyring.as_deref())?;
     let program = program::find(&plan.process, &root, &cwd)?;
     drop((root, cwd, console_socket));
-    let_go_of_the_host(plan, &gate, parent)?;
+    let hook_output = (!plan.hooks.start_container.is_empty()).then_some(hook_output);
+    let_go_of_the_host(plan, &gate, parent, hook_output.as_ref())?;
     tell_and_wait(parent, Step::Ready, Step::Saved)?;
 
     wait_at_gate(gate, audience)?;
-    hooks::run(&plan.hooks.start_container, reading(&this(plan, Status::Created), Some(&plan.process.env)))?;
+    let this = this(plan, Status::Created);
+    hooks::run(&plan.hooks.start_container, with(&this, hook_output.as_ref(), Some(&plan.process.env)))?;
     personality::take_on(plan.personality)?;
     memory_policy::apply(plan.memory_policy.as_ref())?;
     become_the_user(plan, audience)?;
@@ -135,9 +139,12 @@ fn wait(parent: &Sync, step: Step) -> Result<()> {
     }
 }
 
-/// Closes everything of the host's (rule R4): from `Ready` on, others in its pid namespace may look at this process.
-fn let_go_of_the_host(plan: &Plan, gate: &OwnedFd, parent: &Sync) -> Result<()> {
-    sys::close_all_but(3 + plan.preserve_fds, [gate.as_fd(), parent.as_fd()]).call("close_range")
+/// Closes everything of the host's (rule R4): from `Ready` on, others in its pid namespace may look at this process. What
+/// startContainer hooks write to is somebody's wish, and stays.
+fn let_go_of_the_host(plan: &Plan, gate: &OwnedFd, parent: &Sync, output: Option<&Output>) -> Result<()> {
+    let kept: Vec<_> =
+        [gate.as_fd(), parent.as_fd()].into_iter().chain(output.into_iter().flat_map(Output::files)).collect();
+    sys::close_all_but(3 + plan.preserve_fds, kept).call("close_range")
 }
 
 /// Waits until `start` comes.
@@ -156,8 +163,8 @@ fn become_the_user(plan: &Plan, audience: &Audience) -> Result<()> {
     seccomp::assume_and_confine(&plan.process, plan.seccomp.as_ref(), caller, || gate::announce_program(caller))
 }
 
-fn reading<'a>(state: &'a [u8], environment: Option<&'a [CString]>) -> Circumstances<'a> {
-    Circumstances { state, environment, container: None }
+fn with<'a>(state: &'a [u8], output: Option<&'a Output>, environment: Option<&'a [CString]>) -> Circumstances<'a> {
+    Circumstances { state, environment, output, container: None }
 }
 
 /// This container as its hooks see it.

@@ -14,7 +14,7 @@ use super::copy_up::copy_up;
 use super::rootfs::propagate;
 use crate::error::{Annotate, Context, Error, Result};
 use crate::inside::{Inside, Make, PROC_SUPER_MAGIC};
-use crate::plan::{FsLabel, FsOption, Mount, MountLabel, MountSource, Plan, ProcTarget};
+use crate::plan::{FsLabel, FsOption, Mount, MountLabel, MountSource, Plan, ProcTarget, Propagation};
 use crate::sources::Source;
 use crate::sys::{MountAttr, mount_setattr};
 use crate::timeline;
@@ -42,7 +42,7 @@ fn attach_at_target(mount: &Mount, root: &Inside, source: Option<Source>) -> Res
             set_attributes(mount, target.as_fd(), mount.attr)
         }
         (MountSource::Filesystem { fstype, source, options }, fallback) => {
-            let target = target(mount, root, Make::Dir).field_with(destination)?;
+            let target = target(mount, root, || Ok(Make::Dir)).field_with(destination)?;
             match (make(mount, fstype, source, options, target.as_fd()), fallback) {
                 (Err(error), Some(Source::Tree(tree))) if error.errno() == Some(Errno::PERM) => {
                     put_readonly(mount, &tree, target.as_fd()).field_with(destination)
@@ -57,8 +57,7 @@ fn attach_at_target(mount: &Mount, root: &Inside, source: Option<Source>) -> Res
         (_, Some(Source::Link(text))) => root.make_link(&mount.target, &text).field_with(destination),
         (_, Some(Source::Tree(tree))) => {
             set_attributes(mount, tree.as_fd(), mount.attr)?;
-            let make = if is_dir(tree.as_fd())? { Make::Dir } else { Make::File };
-            let target = target(mount, root, make).field_with(destination)?;
+            let target = target(mount, root, || like(tree.as_fd())).field_with(destination)?;
             put(tree.as_fd(), target.as_fd()).field_with(destination)
         }
         (_, None) => Err(Error::new("its source was not opened")),
@@ -101,20 +100,24 @@ pub(super) fn put(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<()> {
     })
 }
 
+fn like(source: BorrowedFd<'_>) -> Result<Make> {
+    Ok(if is_dir(source)? { Make::Dir } else { Make::File })
+}
+
 fn is_dir(fd: BorrowedFd<'_>) -> Result<bool> {
     Ok(FileType::from_raw_mode(fstat(fd).call("fstat")?.st_mode) == FileType::Directory)
 }
 
 /// Finds the target, and makes it where it is missing. What must not be hidden is checked on what was found, not on the path.
-fn target(mount: &Mount, root: &Inside, make: Make) -> Result<OwnedFd> {
+fn target(mount: &Mount, root: &Inside, make: impl FnOnce() -> Result<Make>) -> Result<OwnedFd> {
     if mount.proc == ProcTarget::Refused {
         let found =
-            if mount.target_itself { itself(mount, root, make)? } else { root.find_or_make(&mount.target, make)? };
+            if mount.target_itself { itself(mount, root, make)? } else { root.find_or_make_as(&mount.target, make)? };
         return if is_proc(found.as_fd())? { Err(crate::plan::inside_proc(&mount.target)) } else { Ok(found) };
     }
     match root.find_without_links(&mount.target) {
         Err(Errno::NOENT) => {
-            let made = root.find_or_make(&mount.target, make)?;
+            let made = root.find_or_make(&mount.target, make()?)?;
             // Made just now, and so without links; a link that somebody put there meanwhile is found out here.
             drop(made);
             root.find_without_links(&mount.target).map_err(|errno| not_ordinary(mount, errno))
@@ -125,10 +128,10 @@ fn target(mount: &Mount, root: &Inside, make: Make) -> Result<OwnedFd> {
 }
 
 /// A link in the target's place is mounted on itself; only what is missing is made.
-fn itself(mount: &Mount, root: &Inside, make: Make) -> Result<OwnedFd> {
+fn itself(mount: &Mount, root: &Inside, make: impl FnOnce() -> Result<Make>) -> Result<OwnedFd> {
     match root.find_itself(&mount.target) {
         Err(Errno::NOENT) => {
-            drop(root.find_or_make(&mount.target, make)?);
+            drop(root.find_or_make(&mount.target, make()?)?);
             root.find_itself(&mount.target)
         }
         found => found,
@@ -246,13 +249,21 @@ fn with_kernels_words(fs: BorrowedFd<'_>, error: Error) -> Error {
 
 /// Attributes and propagation of a copied mount.
 fn set_attributes(mount: &Mount, fd: BorrowedFd<'_>, attr: MountAttr) -> Result<()> {
-    mount.propagation.iter().try_for_each(|propagation| propagate(fd, *propagation))?;
-    for (attr, recursive) in [(attr, false), (mount.recursive_attr, true)] {
-        if attr != MountAttr::default() {
-            mount_setattr(fd, recursive, attr).map_err(locked)?;
+    let set = |attr: MountAttr, recursive| {
+        let nothing = attr == MountAttr::default();
+        if nothing { Ok(()) } else { mount_setattr(fd, recursive, attr).map_err(locked) }
+    };
+    match (&mount.source, &mount.propagation[..]) {
+        // A single mount, for which one call does both.
+        (MountSource::Bind { recursive: false, .. }, [Propagation { kind, .. }]) => {
+            set(MountAttr { propagation: *kind, ..attr }, false)?;
+        }
+        (_, list) => {
+            list.iter().try_for_each(|propagation| propagate(fd, *propagation))?;
+            set(attr, false)?;
         }
     }
-    Ok(())
+    set(mount.recursive_attr, true)
 }
 
 fn locked(errno: Errno) -> Error {

@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType, Spec};
 
+use super::annotations::Annotated;
 use super::namespaces::{IdMaps, Kind, Namespaces};
 use super::systemd::Scope;
 use super::{Request, Resources};
@@ -20,6 +21,10 @@ pub struct CgroupPlan {
     pub path: PathBuf,
     /// What systemd makes, where `--systemd-cgroup` leaves it to systemd.
     pub scope: Option<Scope>,
+    /// Below that scope, where the container's processes are and its limits are set.
+    pub subgroup: Option<PathBuf>,
+    /// Below the container's cgroup, without limits: the container's processes are there, and manage it.
+    pub delegated: Option<PathBuf>,
     /// Whether the container starts all the same where this user may not make a cgroup: nothing in the config needs one.
     pub optional: bool,
     /// What the container may use.
@@ -31,19 +36,28 @@ pub struct CgroupPlan {
 }
 
 impl CgroupPlan {
-    pub(super) fn new(spec: &Spec, request: &Request, namespaces: &Namespaces, host: &Host) -> Result<Self> {
+    pub(super) fn new(
+        spec: &Spec,
+        request: &Request,
+        namespaces: &Namespaces,
+        host: &Host,
+        annotated: &Annotated,
+    ) -> Result<Self> {
         let linux = spec.linux().as_ref();
         let resources = linux.and_then(|linux| linux.resources().as_ref()).map(Resources::convert).transpose()?;
         let resources = resources.unwrap_or_default();
         let devices = devices(spec, namespaces, host)?;
         let owner = owner(spec, namespaces, host);
         let root = host.cgroup_root()?.into();
+        let delegated = annotated.delegated.clone();
         if request.systemd_cgroup {
             let scope = Scope::new(spec, request, host, &resources, devices.as_deref())?;
             return Ok(Self {
                 root,
                 path: scope.path(),
                 scope: Some(scope),
+                subgroup: annotated.subgroup.clone(),
+                delegated,
                 optional: false,
                 resources,
                 owner,
@@ -60,8 +74,8 @@ impl CgroupPlan {
             let text = "is the root of the cgroup hierarchy, which can't be a container's";
             return Err(Error::new(text).field("linux.cgroupsPath"));
         }
-        let optional = asked.is_none() && host.is_rootless() && resources.is_empty();
-        Ok(Self { root, path, scope: None, optional, resources, owner, devices })
+        let optional = asked.is_none() && host.is_rootless() && resources.is_empty() && delegated.is_none();
+        Ok(Self { root, path, scope: None, subgroup: None, delegated, optional, resources, owner, devices })
     }
 
     /// Its directory.
@@ -164,7 +178,7 @@ mod tests {
         let spec: Spec = serde_json::from_value(json!({"ociVersion": "1.3.0", "linux": linux})).unwrap();
         let request = Request { id: "box".into(), ..Request::default() };
         let host = Host::with_cgroups("/sys/fs/cgroup", own);
-        CgroupPlan::new(&spec, &request, &Namespaces::default(), &host)
+        CgroupPlan::new(&spec, &request, &Namespaces::default(), &host, &Annotated::default())
     }
 
     fn path(cgroups_path: &Value, own: &str) -> String {

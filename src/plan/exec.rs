@@ -82,6 +82,8 @@ pub(super) struct Recorded {
     memory_policy: Option<LinuxMemoryPolicy>,
     #[serde(default)]
     pub(super) mount_label: Option<MountLabel>,
+    #[serde(default)]
+    keep_groups: bool,
 }
 
 impl Recorded {
@@ -97,6 +99,7 @@ pub(super) fn record(
     namespaces: &Namespaces,
     request: &Request,
     mount_label: Option<&MountLabel>,
+    keep_groups: bool,
 ) -> Result<Box<RawValue>> {
     let process = spec.process().clone().ok_or_else(|| Error::new("is required and missing").field("process"))?;
     let linux = spec.linux().as_ref();
@@ -108,6 +111,7 @@ pub(super) fn record(
         personality: linux.and_then(|linux| linux.personality().clone()),
         memory_policy: linux.and_then(|linux| linux.memory_policy().clone()),
         mount_label: mount_label.cloned(),
+        keep_groups,
     };
     serde_json::value::to_raw_value(&recorded).map_err(|error| Error::new(error.to_string()))
 }
@@ -118,14 +122,17 @@ impl ExecPlan {
     /// # Errors
     /// Names the field of the process, or the flag, that can't be honoured.
     pub fn new(recorded: &RawValue, file: Option<ProcessFile>, request: &ExecRequest, host: &Host) -> Result<Self> {
-        let Recorded { process: own, namespaces, keyring, seccomp, personality, memory_policy, .. } =
-            Recorded::read(recorded)?;
+        let recorded = Recorded::read(recorded)?;
+        let Recorded { process: own, namespaces, keyring, seccomp, personality, memory_policy, .. } = recorded;
         let (asked, args) = match file {
             Some(file) => (complete(file.process, &own), None),
             None => (change(own, request)?, Some(words(&request.args)?)),
         };
         let mut process = decide(&asked)?;
         process.args = args.unwrap_or(process.args);
+        if recorded.keep_groups {
+            process.user.keep_groups();
+        }
         let labels = Labels::decide(&asked, host)?;
         let seccomp = seccomp.as_ref().map(seccomp::compile).transpose()?;
         let personality = personality.as_ref().map(Personality::decide).transpose()?;
@@ -289,7 +296,7 @@ mod tests {
         });
         let spec: Spec = serde_json::from_value(config).unwrap();
         let namespaces = Namespaces::new(&spec).unwrap();
-        record(&spec, &namespaces, &Request { id: "box".into(), ..Request::default() }, None).unwrap()
+        record(&spec, &namespaces, &Request { id: "box".into(), ..Request::default() }, None, false).unwrap()
     }
 
     fn by_words(change: impl FnOnce(&mut ExecRequest)) -> Result<ExecPlan> {

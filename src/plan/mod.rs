@@ -37,7 +37,9 @@ use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::seccomp::{self, Filter};
 
-pub use annotations::{MountContext, NAMES as ANNOTATIONS};
+pub use annotations::{
+    DELEGATE, HookOutput, MountContext, NAMES as ANNOTATIONS, PIDFD_RECEIVER, SUBGROUP, field as annotation_field,
+};
 pub use cgroup::CgroupPlan;
 pub use devices::{Device, DeviceKind, Devices};
 pub use exec::{ExecPlan, ExecRequest};
@@ -157,6 +159,10 @@ pub struct Plan {
     pub process: Process,
     /// Programs to run at points of the life cycle.
     pub hooks: Hooks,
+    /// Where they write to.
+    pub hook_output: HookOutput,
+    /// A socket that gets a pidfd of the init.
+    pub pidfd_receiver: Option<PathBuf>,
     /// Where in the cgroup hierarchy, and under which rules.
     pub cgroup: CgroupPlan,
     /// The name of a session keyring of its own.
@@ -238,6 +244,9 @@ impl Plan {
         };
         let mounts = mounts::plan(spec, &around)?;
         let mut process = Process::new(spec)?;
+        if annotated.keep_groups {
+            process.user.keep_groups();
+        }
         if let Some(listen) = &request.listen {
             process.activate(listen)?;
         }
@@ -270,10 +279,12 @@ impl Plan {
             sysctls: sysctl::plan(spec, &namespaces)?,
             process,
             hooks: hooks(spec),
-            cgroup: CgroupPlan::new(spec, request, &namespaces, host)?,
+            cgroup: CgroupPlan::new(spec, request, &namespaces, host, &annotated)?,
+            hook_output: annotated.hook_output,
+            pidfd_receiver: annotated.pidfd_receiver,
             keyring: keyring(request)?,
             preserve_fds: request.inherited_fds(),
-            for_exec: exec::record(spec, &namespaces, request, mount_label.as_ref())?,
+            for_exec: exec::record(spec, &namespaces, request, mount_label.as_ref(), annotated.keep_groups)?,
             mount_label,
             for_update: update::record(spec)?,
             bundle: bundle.dir.clone(),
@@ -351,6 +362,7 @@ pub fn check_id(name: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn ids_are_plain_names() {
@@ -360,6 +372,43 @@ mod tests {
         for bad in ["", ".", "..", "a/b", "a b", "ä", "a\0", "a\n", &"x".repeat(256)] {
             let error = check_id(bad).unwrap_err().to_string();
             assert!(error.starts_with("invalid container ID format"), "{error}");
+        }
+    }
+
+    /// The changes of a minimal config that the specification's own tests make (schema/test/config), whole sections of it at a time.
+    #[test]
+    fn the_specifications_good_and_bad_configs_behave() {
+        let plan = |change: &serde_json::Value| {
+            let namespaces = json!([{"type": "mount"}, {"type": "network"}]);
+            let mut config = json!({
+                "ociVersion": "1.0.0", "root": {"path": "rootfs"},
+                "process": {"cwd": "/", "args": ["sh"], "user": {"uid": 0, "gid": 0}},
+                "linux": {"namespaces": namespaces}
+            });
+            config["linux"].as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+            let spec = crate::bundle::read(config.to_string().as_bytes(), std::path::Path::new("/b/config.json"))?;
+            let bundle = Bundle { dir: "/b".into(), rootfs: "/b/rootfs".into(), spec };
+            let request = Request { id: "box".into(), ..Request::default() };
+            Plan::new(&bundle, &request, &Host::with_cgroups("/sys/fs/cgroup", "/"))
+        };
+        let devices = json!({"mlx5_1": {"hcaHandles": 3, "hcaObjects": 10000}, "mlx4_0": {"hcaObjects": 1000}});
+        for good in [
+            json!({}),
+            json!({"netDevices": {"eth0": {"name": "container_eth0"}, "ens4": {}, "ens5": {}}}),
+            json!({"resources": {"rdma": devices}}),
+        ] {
+            assert!(plan(&good).is_ok(), "{good}");
+        }
+        for (bad, field) in [
+            (json!({"netDevices": {"eth0": {"name": 23}}}), "linux.netDevices.eth0.name"),
+            (json!({"resources": {"rdma": {"mlx5_1": {"hcaHandles": "not a uint32"}}}}), "linux.resources.rdma.mlx5_1"),
+            (
+                json!({"resources": {"hugepageLimits": [{"limit": 1_234_123, "pageSize": "64kB"}]}}),
+                "linux.resources.hugepageLimits[0].pageSize",
+            ),
+        ] {
+            let error = plan(&bad).unwrap_err();
+            assert!(error.field_path().is_some_and(|path| path.starts_with(field)), "{error}");
         }
     }
 }

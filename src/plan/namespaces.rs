@@ -258,7 +258,7 @@ mod tests {
         let one = |container| vec![IdMap { container, host: 1000, size: 2 }];
         let maps = IdMaps { uids: one(0), gids: one(5) };
         let refusal = |uid, gid, groups: &[u32]| {
-            let user = super::super::User { uid, gid, groups: groups.to_vec(), umask: 0 };
+            let user = super::super::User { uid, gid, groups: groups.to_vec(), keeps_groups: false, umask: 0 };
             maps.check_user(&user).err().map(|error| error.field_path().unwrap_or_default().to_owned())
         };
         assert_eq!(refusal(1, 6, &[5, 6]), None);

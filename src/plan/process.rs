@@ -63,6 +63,8 @@ pub struct User {
     pub gid: u32,
     /// The supplementary groups, exactly these.
     pub groups: Vec<u32>,
+    /// Whether it keeps those of whoever called the runtime instead.
+    pub keeps_groups: bool,
     /// The file mode creation mask.
     pub umask: u32,
 }
@@ -106,6 +108,14 @@ pub struct Rlimit {
     pub soft: Option<u64>,
     /// The hard limit; `None` is unlimited.
     pub hard: Option<u64>,
+}
+
+impl User {
+    /// As with crun, the config's own groups don't count then.
+    pub(super) fn keep_groups(&mut self) {
+        self.keeps_groups = true;
+        self.groups.clear();
+    }
 }
 
 impl Process {
@@ -181,6 +191,7 @@ fn user(user: &oci_spec::runtime::User) -> User {
         uid: user.uid(),
         gid: user.gid(),
         groups: user.additional_gids().clone().unwrap_or_default(),
+        keeps_groups: false,
         umask: user.umask().unwrap_or(0o022),
     }
 }

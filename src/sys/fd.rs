@@ -10,10 +10,11 @@ use super::checked;
 /// Closes every descriptor from `first` on but `kept`, whoever owns it: for a process that is about to wait and to execute.
 ///
 /// Owners of the closed ones must not be dropped afterwards; a caller never returns to them.
-pub fn close_all_but<const N: usize>(first: u32, mut kept: [BorrowedFd<'_>; N]) -> Result<(), Errno> {
+pub fn close_all_but<'a>(first: u32, mut kept: impl AsMut<[BorrowedFd<'a>]>) -> Result<(), Errno> {
+    let kept = kept.as_mut();
     kept.sort_by_key(AsRawFd::as_raw_fd);
     let mut next = first;
-    for kept in kept.map(|fd| fd.as_raw_fd().cast_unsigned()) {
+    for kept in kept.iter().map(|fd| fd.as_raw_fd().cast_unsigned()) {
         if kept > next {
             close_range(next, kept - 1, 0)?;
         }
