@@ -26,6 +26,9 @@ cases![
     an_existing_empty_cgroup_is_used,
     an_existing_cgroup_with_a_process_is_refused,
     a_frozen_cgroup_is_refused,
+    the_root_of_the_hierarchy_is_refused,
+    the_callers_own_cgroup_is_refused_and_left_alone,
+    an_empty_path_ends_nobody_else,
     a_missing_controller_is_an_error,
     a_hybrid_machine_runs_containers,
     a_hybrid_machine_keeps_its_old_hierarchies,
@@ -181,6 +184,61 @@ fn a_frozen_cgroup_is_refused() {
     fs::write(c.cgroup_dir().join("cgroup.freeze"), "1").expect("freeze it");
     c.run().fails(["frozen"]);
     fs::remove_dir(c.cgroup_dir()).expect("the cgroup is still there and empty");
+}
+
+/// A process of somebody else's, in the cgroup that this suite was put into.
+fn bystander(c: &Container) -> crate::support::Running {
+    let bystander = Call::new(c.dir(), Lane::get().probe()).arg("sleep").spawn();
+    bystander.wait_for("ready");
+    bystander
+}
+
+fn the_root_of_the_hierarchy_is_refused() {
+    needs(Need::Orlop("others join it, and may end whatever is in it"));
+    for path in ["/", "///", "/..", "/a/../..", "/."] {
+        let c = Container::new().args(["exit", "0"]).set("/linux/cgroupsPath", path);
+        let bystander = bystander(&c);
+        for output in [c.run(), c.create()] {
+            output.fails(["linux.cgroupsPath: is the root of the cgroup hierarchy"]);
+        }
+        c.delete_by_force().quiet();
+        c.nothing_left();
+        assert!(bystander.is_alive(), "{path}");
+        bystander.signal(rustix::process::Signal::KILL);
+        drop(bystander.wait());
+    }
+}
+
+fn the_callers_own_cgroup_is_refused_and_left_alone() {
+    needs(Need::Orlop("others share it, and may end whatever is in it"));
+    let c = Container::new().args(["exit", "0"]).set("/linux/cgroupsPath", Lane::cgroup("self"));
+    let c = c.set("/linux/resources", serde_json::json!({"unified": {"cgroup.max.depth": "1"}}));
+    let bystander = bystander(&c);
+    for output in [c.run(), c.create()] {
+        output.fails(["linux.cgroupsPath: ", "processes are in it"]);
+    }
+    c.delete_by_force().quiet();
+    let own = Lane::cgroup_dir("self");
+    let file = |name: &str| fs::read_to_string(own.join(name)).expect("a file of the suite's cgroup");
+    assert_eq!((file("cgroup.max.depth").trim(), file("cgroup.freeze").trim()), ("max", "0"));
+    assert!(bystander.is_alive());
+    bystander.signal(rustix::process::Signal::KILL);
+    drop(bystander.wait());
+}
+
+fn an_empty_path_ends_nobody_else() {
+    needs(Need::Not("crun", "it is below the root"));
+    let c = Container::new().args(["ignore-term"]).set("/linux/cgroupsPath", "");
+    let bystander = bystander(&c);
+    let c = c.up();
+    assert_eq!(cgroup_of(i32::try_from(bystander.pid()).expect("a pid")), Lane::cgroup("self"));
+    c.call("pause").arg(c.id()).run().quiet();
+    c.call("resume").arg(c.id()).run().quiet();
+    c.delete_by_force().quiet();
+    c.nothing_left();
+    assert!(bystander.is_alive());
+    bystander.signal(rustix::process::Signal::KILL);
+    drop(bystander.wait());
 }
 
 fn a_missing_controller_is_an_error() {

@@ -612,6 +612,9 @@ mod tests {
             ("delete", "\"delete\" requires exactly 1 argument(s)"),
             ("kill", "\"kill\" requires a minimum of 1 argument(s)"),
             ("kill a b c", "\"kill\" requires a maximum of 2 argument(s)"),
+            ("update", "\"update\" requires exactly 1 argument(s)"),
+            ("update a b", "\"update\" requires exactly 1 argument(s)"),
+            ("events", "\"events\" requires exactly 1 argument(s)"),
             ("list x", "\"list\" requires exactly 0 argument(s)"),
             ("spec x", "\"spec\" requires exactly 0 argument(s)"),
             ("features x", "\"features\" requires exactly 0 argument(s)"),
@@ -643,6 +646,67 @@ mod tests {
     fn a_missing_value_is_refused_in_the_words_that_podman_looks_for() {
         assert_eq!(refusal("create --console-socket").message, "flag needs an argument: --console-socket");
         assert_eq!(refusal("--root").message, "flag needs an argument: --root");
+    }
+
+    #[test]
+    fn the_flags_of_update_are_resources() {
+        let resources = |line: &str| match command(line) {
+            Command::Update { source: update::Source::Text(text), .. } => {
+                serde_json::from_str::<serde_json::Value>(&text).unwrap()
+            }
+            _ => panic!("{line}: not an update by flags"),
+        };
+        assert_eq!(resources("update id"), serde_json::json!({}));
+        let all = "update --memory 1k --memory-swap -1 --memory-reservation 5 --cpu-share 2 --cpu-quota -1 --cpu-period 3 \
+                   --cpu-burst 4 --cpu-idle 0 --cpu-rt-period 6 --cpu-rt-runtime 7 --cpuset-cpus 0-1 --cpuset-mems 0 \
+                   --pids-limit -1 --blkio-weight 10 --kernel-memory 1 --kernel-memory-tcp 1 id";
+        assert_eq!(
+            resources(all),
+            serde_json::json!({
+                "memory": {"limit": 1024, "swap": -1, "reservation": 5},
+                "cpu": {"shares": 2, "quota": -1, "period": 3, "burst": 4, "idle": 0, "realtimePeriod": 6,
+                    "realtimeRuntime": 7, "cpus": "0-1", "mems": "0"},
+                "pids": {"limit": -1},
+                "blockIO": {"weight": 10},
+            })
+        );
+        // As runc has it, 0 is none of a weight, and a limit of processes.
+        assert_eq!(resources("update --blkio-weight 0 --memory= id"), serde_json::json!({}));
+        assert_eq!(resources("update id --pids-limit 0"), serde_json::json!({"pids": {"limit": 0}}));
+    }
+
+    #[test]
+    fn what_an_update_reads() {
+        let source = |line: &str| match command(line) {
+            Command::Update { source, .. } => source,
+            _ => panic!("{line}: not an update"),
+        };
+        for line in ["update -r - id", "update --resources=- id", "update id -resources -"] {
+            assert_eq!(source(line), update::Source::StandardInput, "{line}");
+        }
+        assert_eq!(source("update --pids-limit 5 -r /f id"), update::Source::File("/f".into()));
+        let schemata = Schemata { l3_cache: Some("L3:0=f".into()), memory_bandwidth: None };
+        let line = "update --l3-cache-schema L3:0=f --mem-bw-schema= -r - id";
+        assert!(matches!(command(line), Command::Update { schemata: found, .. } if found == schemata));
+    }
+
+    #[test]
+    fn how_events_are_told() {
+        let manner = |line: &str| match command(line) {
+            Command::Events { manner, .. } => manner,
+            _ => panic!("{line}: not events"),
+        };
+        let every = |milliseconds| events::Manner::Every(std::time::Duration::from_millis(milliseconds));
+        assert_eq!(manner("events id"), every(5000));
+        assert_eq!(manner("events -interval 100ms id"), every(100));
+        assert_eq!(manner("events --stats --interval=1h id"), events::Manner::Once);
+        for (line, message) in [
+            ("events --interval 0 id", "duration interval must be greater than 0"),
+            ("events --interval -1s --stats id", "duration interval must be greater than 0"),
+            ("events --interval soon id", "invalid value \"soon\" for flag -interval: parse error"),
+        ] {
+            assert_eq!(refusal(line).message, message);
+        }
     }
 
     #[test]
