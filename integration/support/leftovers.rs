@@ -149,10 +149,15 @@ pub(crate) fn remove_dead_suites(cgroup2: &Path) {
     let Ok(entries) = fs::read_dir(cgroup2) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let alive = |pid: &str| Path::new(&format!("/proc/{pid}")).exists();
+        let alive = |pid: &str| Path::new(&format!("/proc/{pid}")).exists() || has_outsiders(&entry.path());
         if name.strip_prefix("orlop-test-").is_some_and(|pid| !alive(pid)) {
             // One that can't be removed hurts nobody: this suite has its own.
             remove_cgroup(&entry.path()).unwrap_or_default();
         }
     }
+}
+
+/// Whether a suite of another pid namespace is in there: the kernel has no pid to show for it.
+fn has_outsiders(suite: &Path) -> bool {
+    fs::read_to_string(suite.join("self/cgroup.procs")).is_ok_and(|pids| pids.lines().any(|pid| pid == "0"))
 }
