@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::case::cases;
 use crate::support::config::drop_namespaces;
-use crate::support::{Container, Need, needs, until};
+use crate::support::{Call, Container, Lane, Need, needs, until};
 
 cases![
     a_running_container_is_not_deleted,
@@ -27,6 +27,8 @@ cases![
     processes_that_ignore_signals_end,
     two_hundred_processes_in_fifty_cgroups_end,
     the_bundle_stays_as_it_was,
+    one_that_was_cut_off_is_finished_with_its_hooks,
+    a_cgroup_that_is_in_use_for_a_moment_is_waited_for,
 ];
 
 fn a_running_container_is_not_deleted() {
@@ -195,4 +197,31 @@ fn the_bundle_stays_as_it_was() {
     c.run().ok();
     assert_eq!(fs::read_to_string(c.rootfs().join("kept")).expect("it is there"), "kept");
     assert!(c.bundle().join("config.json").exists());
+}
+
+fn one_that_was_cut_off_is_finished_with_its_hooks() {
+    needs(Need::Program("strace"));
+    // The cgroup's removal is the first, the record's the fourth.
+    for n in 1..5 {
+        let c = Container::new().args(["sleep"]).hook("poststop", &[]);
+        c.create().ok();
+        let strace = Call::new(c.dir(), "strace").args(["-qq", "-o", "/dev/null", "-e", "trace=unlinkat", "-e"]);
+        let strace = strace.arg(format!("inject=unlinkat:error=EIO:when={n}")).arg(Lane::get().runtime());
+        let output = c.prepare(strace).args(["delete", c.id()]).run();
+        if output.code != Some(0) {
+            c.delete().quiet();
+        }
+        assert_eq!(c.hook_order(), ["poststop"], "cut off at removal {n}: {}", output.stderr);
+        c.nothing_left();
+    }
+}
+
+fn a_cgroup_that_is_in_use_for_a_moment_is_waited_for() {
+    needs(Need::Program("strace"));
+    let c = Container::new().args(["sleep"]);
+    c.create().ok();
+    let strace = Call::new(c.dir(), "strace").args(["-qq", "-o", "/dev/null", "-e", "trace=rmdir,unlinkat", "-e"]);
+    let strace = strace.arg("inject=rmdir,unlinkat:error=EBUSY:when=1..5").arg(Lane::get().runtime());
+    c.prepare(strace).args(["delete", c.id()]).run().ok();
+    c.nothing_left();
 }

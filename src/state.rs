@@ -43,6 +43,7 @@ use crate::timeline;
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 const RECORD: &str = "state.json";
+const RECORD_ENTRY: &CStr = c"state.json";
 const CGROUP: &str = "cgroup";
 const NEXT_CGROUP: &str = "cgroup.next";
 /// A group may be in one that is removed after it.
@@ -553,14 +554,18 @@ impl State {
     }
 
     /// Removes the directory and everything in it. Gone already is as good.
+    ///
+    /// The record is the last to go: without it, a container that is being deleted looks like one that is being created, and a
+    /// deletion that was cut off would go on without its hooks.
     pub fn remove(&self) -> Result<()> {
         let _step = timeline::step("remove the state");
         for entry in rustix::fs::Dir::read_from(&self.dir).call("read")? {
             let entry = entry.call("read")?;
-            if entry.file_name() != c"." && entry.file_name() != c".." {
+            if ![c".", c"..", RECORD_ENTRY].contains(&entry.file_name()) {
                 self.remove_entry(entry.file_name())?;
             }
         }
+        self.remove_entry(RECORD_ENTRY)?;
         ignore_missing(rustix::fs::rmdir(self.root.join(&self.id))).call("rmdir")
     }
 }
