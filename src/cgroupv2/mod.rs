@@ -37,6 +37,9 @@ pub use watch::{Happened, Watch};
 /// How long processes get to die of SIGKILL. A process that hangs in the kernel longer than this hangs for good.
 const DEADLINE: Duration = Duration::from_secs(10);
 
+/// How long to wait before an empty cgroup that is still in use is tried again.
+const RETRY: Duration = Duration::from_millis(1);
+
 /// What of a cgroup belongs to whoever it is delegated to.
 const DELEGATED: &str = "/sys/kernel/cgroup/delegate";
 
@@ -383,12 +386,20 @@ impl Cgroup {
     pub fn remove(&self) -> Result<()> {
         let _step = timeline::step("remove the cgroup");
         let describe = || format!("remove cgroup {}", self.path.display());
-        self.remove_if_empty()
-            .or_else(|_| {
-                self.empty()?;
-                remove_below(self.dir.as_fd()).and_then(|()| rmdir(&self.path)).call("rmdir")
-            })
-            .doing(describe)
+        self.remove_if_empty().or_else(|_| self.remove_with_all()).doing(describe)
+    }
+
+    fn remove_with_all(&self) -> Result<()> {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            self.empty()?;
+            match remove_below(self.dir.as_fd()).and_then(|()| rmdir(&self.path)) {
+                // Somebody came meanwhile: an exec that is about to find the container gone. And kernels have been known to say
+                // that a cgroup is empty a moment before they let it go. There is no event to wait for then.
+                Err(Errno::BUSY | Errno::NOTEMPTY) if Instant::now() < deadline => std::thread::sleep(RETRY),
+                removed => return removed.call("rmdir"),
+            }
+        }
     }
 
     /// Kills what runs in it, and waits until that is gone.
