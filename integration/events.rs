@@ -60,6 +60,7 @@ fn once_it_is_one_line() {
         assert!(data[key].is_object(), "{key}: {event}");
     }
     assert_eq!((data.len(), &data["network_interfaces"]), (8, &Value::Null));
+    assert_eq!(data["intel_rdt"], json!({}));
 }
 
 fn the_numbers_are_the_kernels() {
