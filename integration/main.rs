@@ -12,6 +12,8 @@ mod by_hand;
 mod callers;
 mod capabilities;
 mod cgroup;
+mod checkpoint;
+mod checkpoint_trust;
 mod delete;
 mod devices;
 mod documents;
@@ -131,6 +133,8 @@ fn cases() -> Vec<Case> {
         pause::cases(),
         live_mounts::cases(),
         delete::cases(),
+        checkpoint::cases(),
+        checkpoint_trust::cases(),
         spec::cases(),
         features::cases(),
         by_hand::cases(),

@@ -71,6 +71,7 @@ fn step(args: &[String]) -> Step {
         "spawn" => spawn(rest[0].parse().unwrap_or(1), rest.get(1).map_or("ignore-term", String::as_str)),
         "tty-size-on-winch" => size_on_winch(),
         "echo-line" => echo_line(),
+        "count" => count(&rest[0]),
         "hook" => hook(rest),
         "snoop" => snoop::snoop(),
         "notify" => notify(rest),
@@ -217,6 +218,26 @@ fn echo_line() -> Step {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
     print(&format!("got {}", line.trim_end()))
+}
+
+/// Counts: into a file, a line each, or for `-` to standard output. The standard streams that it doesn't need are the container's own
+/// null device from the beginning, so that nothing of it is anybody else's.
+fn count(path: &str) -> Step {
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR, Mode::empty())?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stderr(&null)?;
+    let mut to: Box<dyn Write> = if path == "-" {
+        Box::new(std::io::stdout())
+    } else {
+        rustix::stdio::dup2_stdout(&null)?;
+        Box::new(std::fs::OpenOptions::new().append(true).create(true).open(path)?)
+    };
+    drop(null);
+    for number in 1_u64.. {
+        writeln!(to, "{number}")?;
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    Ok(0)
 }
 
 /// Says each of the texts to the socket that `NOTIFY_SOCKET` names.

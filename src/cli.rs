@@ -5,6 +5,7 @@
 
 mod argv;
 mod complaint;
+mod criu;
 mod decimal;
 mod duration;
 mod limits;
@@ -23,7 +24,7 @@ use self::words::{Creation, Execution, Global, Limits, Line, Names, Words};
 use crate::error::{Annotate, Context, Error, Result};
 use crate::plan::{ExecRequest, Schemata};
 use crate::state::OCI_VERSION;
-use crate::{create, events, exec, features, list, log, run, timeline, update};
+use crate::{checkpoint, create, events, exec, features, list, log, restore, run, timeline, update};
 
 /// The words of a command line in the parser's spelling.
 #[cfg(any(test, fuzzing))]
@@ -64,6 +65,8 @@ pub enum Command {
     Pause { id: String },
     Resume { id: String },
     Spec { bundle: PathBuf, rootless: bool },
+    Checkpoint(Box<checkpoint::Options>),
+    Restore(Box<restore::Options>),
     Completion { script: String },
     Features,
 }
@@ -172,6 +175,10 @@ fn settle_command(global: &Global, root: &Path, words: Words) -> Result<Command,
         Words::Spec { bundle, rootless, names } => {
             names.none("spec")?;
             Command::Spec { bundle: absolute(set(bundle).unwrap_or_else(|| ".".into()))?, rootless }
+        }
+        Words::Checkpoint(dump) => Command::Checkpoint(Box::new(criu::checkpoint(root, *dump)?)),
+        Words::Restore(restoration) => {
+            Command::Restore(Box::new(criu::restore(root, global.systemd_cgroup()?, *restoration)?))
         }
         Words::Completion(names) => Command::Completion { script: completion(&names.one("completion")?)? },
         Words::Features(names) => {

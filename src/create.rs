@@ -154,7 +154,7 @@ fn from_plan(
 }
 
 /// systemd makes a cgroup only around a process that is there: the child waits until it is in it.
-fn place(child: &Child, scope: &Scope, plan: &Plan, claim: &Claim) -> Result<NewCgroup> {
+pub(crate) fn place(child: &Child, scope: &Scope, plan: &Plan, claim: &Claim) -> Result<NewCgroup> {
     let cgroup = NewCgroup::around(child.pid, scope, &plan.cgroup)?;
     claim.note_cgroup(Some(&cgroup))?;
     child.tell(Step::Placed)?;
@@ -202,18 +202,18 @@ fn converse(
 }
 
 /// An init that died for want of memory can't say so itself.
-fn with_oom(cgroup: Option<&NewCgroup>, error: Error) -> Error {
+pub(crate) fn with_oom(cgroup: Option<&NewCgroup>, error: Error) -> Error {
     match cgroup.and_then(NewCgroup::oom_kills) {
         Some(1..) => error.hint("the kernel's OOM killer ended it: linux.resources.memory.limit is too low"),
         _ => error,
     }
 }
 
-fn with<'a>(state: &'a [u8], output: &'a Output) -> Circumstances<'a> {
+pub(crate) fn with<'a>(state: &'a [u8], output: &'a Output) -> Circumstances<'a> {
     Circumstances { state, output: Some(output), ..Circumstances::default() }
 }
 
-fn this(plan: &Plan, status: Status, pid: i32) -> Vec<u8> {
+pub(crate) fn this(plan: &Plan, status: Status, pid: i32) -> Vec<u8> {
     state::for_hooks(&plan.id, &plan.bundle, &plan.annotations, status, pid)
 }
 

@@ -143,6 +143,7 @@ impl std::error::Error for Error {}
 pub fn errno_text(errno: Errno) -> String {
     match errno {
         Errno::IO => "input/output error".into(),
+        Errno::BADF => "bad file descriptor".into(),
         other => nix::errno::Errno::from_raw(other.raw_os_error()).desc().to_lowercase(),
     }
 }
@@ -229,6 +230,7 @@ mod tests {
         assert_eq!(errno_text(Errno::ISDIR), "is a directory");
         assert_eq!(errno_text(Errno::PERM), "operation not permitted");
         assert_eq!(errno_text(Errno::IO), "input/output error");
+        assert_eq!(errno_text(Errno::BADF), "bad file descriptor");
     }
 
     #[test]

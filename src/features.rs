@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
 use crate::error::{Error, Result};
+use crate::plan::checkpoint::CRIU_CONFIG;
 use crate::plan::systemd::ANNOTATION;
 use crate::plan::{ANNOTATIONS, mount_options};
 use crate::seccomp::{self, Abi};
@@ -142,9 +143,14 @@ fn this_build() -> Features {
                 flags: ["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"],
             },
         },
-        annotations: BTreeMap::from([("org.orlop.commit", COMMIT), ("org.orlop.version", VERSION)]),
+        annotations: BTreeMap::from([
+            // The name by which engines ask any runtime for it.
+            ("org.opencontainers.runc.checkpoint.enabled", "true"),
+            ("org.orlop.commit", COMMIT),
+            ("org.orlop.version", VERSION),
+        ]),
         // What ends with a dot stands for all that begin so.
-        potentially_unsafe_config_annotations: [ANNOTATION].into_iter().chain(ANNOTATIONS).collect(),
+        potentially_unsafe_config_annotations: [CRIU_CONFIG, ANNOTATION].into_iter().chain(ANNOTATIONS).collect(),
     }
 }
 
@@ -198,6 +204,7 @@ mod tests {
         assert_eq!(linux["mountExtensions"]["idmap"]["enabled"], true);
         assert_eq!(linux["memoryPolicy"]["modes"].as_array().unwrap().len(), 7);
         let honoured = [
+            "org.criu.config",
             "org.systemd.property.",
             "run.oci.delegate-cgroup",
             "run.oci.hooks.stderr",

@@ -7,8 +7,8 @@ use orlop::cli::{self, Command, Invocation, Refusal, Stop};
 use orlop::error::{Annotate, Context, Error, Result};
 use orlop::log::{self, Log};
 use orlop::{
-    caller, create, delete, events, exec, features, kill, list, mounts, own_binary, pause, ps, run, spec, start, state,
-    timeline, update,
+    caller, checkpoint, create, delete, events, exec, features, kill, list, mounts, own_binary, pause, ps, restore,
+    run, spec, start, state, timeline, update,
 };
 
 fn main() -> ExitCode {
@@ -62,6 +62,8 @@ fn execute(invocation: &Invocation) -> Result<u8> {
         Command::Pause { id } => pause::pause(root, id)?,
         Command::Resume { id } => pause::resume(root, id)?,
         Command::List { format, quiet } => print(&list::list(root, *format, *quiet, invocation.explicit_root)?)?,
+        Command::Checkpoint(options) => checkpoint::checkpoint(options)?,
+        Command::Restore(options) => return own_binary::protect().and_then(|()| restore::restore(options)),
         Command::Spec { bundle, rootless } => spec::spec(bundle, *rootless)?,
         Command::Completion { script } => print(script)?,
         Command::Features => print(&features::features()?)?,

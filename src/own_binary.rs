@@ -23,7 +23,7 @@ use crate::error::{Annotate, Context, Error, Result};
 use crate::sys::{MountAttr, mount_setattr};
 
 /// The commands that make a process which a container sees.
-const COMMANDS: [&str; 4] = ["create", "exec", "mounts", "run"];
+const COMMANDS: [&str; 5] = ["create", "exec", "mounts", "restore", "run"];
 
 const SEALS: SealFlags = SealFlags::SEAL.union(SealFlags::SHRINK).union(SealFlags::GROW).union(SealFlags::WRITE);
 

@@ -1,6 +1,7 @@
 //! `orlop run`: create, start, wait, delete.
 
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use rustix::io::Errno;
 
@@ -35,17 +36,22 @@ pub fn run(options: &Options) -> Result<u8> {
         return run_detached(&options.create).map(|()| 0);
     }
     if !options.no_subreaper {
-        prctl::set_child_subreaper(true)
-            .map_err(|errno| Error::call("prctl(PR_SET_CHILD_SUBREAPER)", Errno::from_raw_os_error(errno)))?;
+        adopt_orphans()?;
     }
     // From here on a signal is the container's; an interrupt can't cut the creation in the middle.
     let mut foreground = Foreground::begin()?;
     let mut created = create::container(&options.create, TerminalGoes::Here)?;
     let outcome = see_through(&mut foreground, &mut created);
     if outcome.is_err() || !options.keep {
-        clean_up(&options.create, &outcome)?;
+        clean_up(&options.create.root, &options.create.id, &outcome)?;
     }
     outcome
+}
+
+/// The container's processes that lose their parent become this one's.
+pub(crate) fn adopt_orphans() -> Result<()> {
+    prctl::set_child_subreaper(true)
+        .map_err(|errno| Error::call("prctl(PR_SET_CHILD_SUBREAPER)", Errno::from_raw_os_error(errno)))
 }
 
 /// From the gate to the exit code.
@@ -61,15 +67,15 @@ fn run_detached(options: &create::Options) -> Result<()> {
     let Created { state, record, init, .. } = create::container(options, TerminalGoes::ToSocket)?;
     let outcome = open_gate_and_wait_ready(&state, &record, &init).map(|()| 0);
     if outcome.is_err() {
-        clean_up(options, &outcome)?;
+        clean_up(&options.root, &options.id, &outcome)?;
     }
     outcome.map(drop)
 }
 
 /// A container that could not be started is of no use to anybody. Its own outcome is the one to report when the deletion fails
 /// as well.
-fn clean_up(options: &create::Options, outcome: &Result<u8>) -> Result<()> {
-    match delete(&options.root, &options.id, true) {
+pub(crate) fn clean_up(root: &Path, id: &str, outcome: &Result<u8>) -> Result<()> {
+    match delete(root, id, true) {
         Err(error) if outcome.is_err() => {
             tracing::warn!("{error}");
             Ok(())

@@ -75,6 +75,11 @@ impl Opened {
 }
 
 impl Sources {
+    /// Everything, in the parent: for CRIU, which mounts with the host's privileges in every container.
+    pub fn for_criu(plan: &Plan) -> Result<Self> {
+        Self::open(plan, id_mapped(&plan.mounts)?)
+    }
+
     fn open(plan: &Plan, id_mapped: Vec<(usize, OwnedFd)>) -> Result<Self> {
         let _step = timeline::step("open what comes from the host");
         let file_limit = allow_many_files(plan.mounts.len());

@@ -91,6 +91,25 @@ pub fn into(cgroup: Option<BorrowedFd<'_>>, attach: impl FnOnce(Sync) -> u8) -> 
     birth("the new process", CloneFlags::default(), cgroup, attach)
 }
 
+/// Gives birth to a process that is to become a program of the host's, and leaves it where this one is.
+pub fn beside(role: &'static str, body: impl FnOnce(Sync) -> u8) -> Result<Child> {
+    birth(role, CloneFlags::default(), None, body)
+}
+
+/// The same, inside a container's cgroup.
+pub fn within(role: &'static str, cgroup: BorrowedFd<'_>, body: impl FnOnce(Sync) -> u8) -> Result<Child> {
+    birth(role, CloneFlags::default(), Some(cgroup), body)
+}
+
+/// The same, with mounts of its own too.
+pub fn with_own_mounts(
+    role: &'static str,
+    cgroup: Option<BorrowedFd<'_>>,
+    body: impl FnOnce(Sync) -> u8,
+) -> Result<Child> {
+    birth(role, CloneFlags::namespaces(Kind::Mount.bit()), cgroup, body)
+}
+
 fn birth(
     role: &'static str,
     flags: CloneFlags,
@@ -352,14 +371,14 @@ impl Child {
         if fds[0].revents().is_empty() { Err(self.death()) } else { Ok(()) }
     }
 
-    /// Waits until the program was executed, which ends the conversation.
-    pub fn wait_executed(&self) -> Result<()> {
+    /// Waits until the program was executed, which ends the conversation. What comes back came with the announcement.
+    pub fn wait_executed(&self) -> Result<Received> {
         let _step = timeline::step("wait until the program is executed");
-        self.wait_for(Step::Executing)?;
+        let announcement = self.wait_for(Step::Executing)?;
         loop {
             match self.sync.next()? {
                 Err(_closed) if self.handover.take().is_some() => return Err(never_came()),
-                Err(_closed) => return Ok(()),
+                Err(_closed) => return Ok(announcement),
                 Ok((Step::Listener, received)) => self.hand_over(&received)?,
                 Ok(_) => return Err(Error::new("the new process goes on where it should have become the program")),
             }
@@ -486,6 +505,16 @@ impl Child {
         match waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
             Ok(Some(status)) => died(describe(&status)),
             Ok(None) | Err(_) => died("went away".into()),
+        }
+    }
+
+    /// Waits for its end, which has to be a success unless that is said not to matter.
+    pub fn wait_success(self, whatever: bool) -> Result<()> {
+        let role = self.role;
+        match exit_code(self.release()?.as_fd())? {
+            0 => Ok(()),
+            _ if whatever => Ok(()),
+            code => Err(Error::new(format!("{role} exited with status {code}"))),
         }
     }
 

@@ -36,7 +36,7 @@ use crate::gate;
 use crate::host::{read_proc, read_proc_bytes};
 use crate::inside::exists;
 use crate::notify;
-use crate::plan::{CgroupPlan, Hook, HookOutput, Kind, Plan, check_id};
+use crate::plan::{CgroupPlan, External, Hook, HookOutput, Kind, Plan, check_id};
 use crate::resctrl::{self, Groups};
 use crate::seccomp::Listener;
 use crate::timeline;
@@ -131,6 +131,9 @@ pub struct Record {
     /// Its limits, for the plan of an update to read.
     #[serde(default)]
     pub resources: Box<RawValue>,
+    /// What of the host's is in it, for `checkpoint`.
+    #[serde(default, skip_serializing_if = "External::is_nothing")]
+    pub external: External,
 }
 
 /// A process, told apart from all others that ever had its pid.
@@ -332,6 +335,7 @@ impl Claim {
             hook_output: plan.hook_output.clone(),
             exec: plan.for_exec.clone(),
             resources: plan.for_update.clone(),
+            external: External::of(plan),
         };
         self.state.save(&record)?;
         Ok(record)
@@ -548,7 +552,9 @@ impl State {
 
     fn remove_entry(&self, name: &CStr) -> Result<()> {
         match unlinkat(&self.dir, name, AtFlags::empty()) {
-            Err(Errno::ISDIR) => notify::remove_dir(self.dir()),
+            Err(Errno::ISDIR) if name == c"notify" => notify::remove_dir(self.dir()),
+            // What a restore that was cut off left: empty, because its mounts were nobody else's.
+            Err(Errno::ISDIR) => ignore_missing(unlinkat(self.dir(), name, AtFlags::REMOVEDIR)).call("rmdir"),
             removed => ignore_missing(removed).call("unlink"),
         }
     }

@@ -160,34 +160,36 @@ impl Sync {
     /// # Errors
     /// As [`Sync::wait_for`].
     pub fn next(&self) -> Result<Result<(Step, Received), Closed>> {
-        let mut buffer = vec![0; next_length(self.socket.as_fd())?];
-        let Some((length, fd)) = self.receive(&mut buffer)? else { return Ok(Err(Closed)) };
-        let payload = buffer[1..length].to_vec();
-        match Step::from_byte(buffer[0]) {
+        let Some((message, fd)) = receive(self.as_fd())? else { return Ok(Err(Closed)) };
+        let payload = message[1..].to_vec();
+        match Step::from_byte(message[0]) {
             Some(Step::Fault) => Err(Error::from_wire(&payload)),
             Some(step) => Ok(Ok((step, Received { payload, fd }))),
             None => Err(Error::new("the other side sent something unknown")),
         }
     }
+}
 
-    /// `None` at the end of the conversation, which is also what an empty buffer receives.
-    fn receive(&self, buffer: &mut [u8]) -> Result<Option<(usize, Option<OwnedFd>)>> {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let received = loop {
-            match recvmsg(&self.socket, &mut [IoSliceMut::new(buffer)], &mut control, RecvFlags::CMSG_CLOEXEC) {
-                Err(Errno::INTR) => (),
-                // The peer's end closed with something of ours unread.
-                Err(Errno::CONNRESET) => return Ok(None),
-                other => break other.call("recvmsg")?,
-            }
-        };
-        let fd = control.drain().find_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-            _ => None,
-        });
-        Ok((received.bytes > 0).then_some((received.bytes, fd)))
-    }
+/// Receives a message, with at most one descriptor; `None` at the end of the conversation.
+pub fn receive(socket: BorrowedFd<'_>) -> Result<Option<(Vec<u8>, Option<OwnedFd>)>> {
+    let mut buffer = vec![0; next_length(socket)?];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let received = loop {
+        match recvmsg(socket, &mut [IoSliceMut::new(&mut buffer)], &mut control, RecvFlags::CMSG_CLOEXEC) {
+            Err(Errno::INTR) => (),
+            // The peer's end closed with something of ours unread.
+            Err(Errno::CONNRESET) => return Ok(None),
+            other => break other.call("recvmsg")?,
+        }
+    };
+    let fd = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+        _ => None,
+    });
+    buffer.truncate(received.bytes);
+    // Which is also what an empty buffer receives.
+    Ok((!buffer.is_empty()).then_some((buffer, fd)))
 }
 
 /// A step came that the protocol doesn't have there.

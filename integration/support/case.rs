@@ -64,6 +64,8 @@ pub(crate) enum Need {
     Machine(&'static str),
     /// A program of the host, found in PATH.
     Program(&'static str),
+    /// CRIU, and of what it can do this, by the name that `criu check --feature` knows.
+    CriuFeature(&'static str),
     /// As many CPUs that the suite may use.
     Cpus(usize),
     /// A file system that the kernel knows.
@@ -105,6 +107,11 @@ fn unmet(need: Need) -> Option<String> {
         Need::HybridMachine => missing(lane.is_hybrid(), "needs a hybrid cgroup set-up".into()),
         Need::Machine(name) => missing(std::env::consts::ARCH == name, format!("needs {name}")),
         Need::Program(name) => missing(Lane::has_program(name), format!("needs the program {name}")),
+        Need::CriuFeature(name) => {
+            let there = std::process::Command::new("criu").args(["check", "--feature", name]).output();
+            let there = there.is_ok_and(|output| output.status.success());
+            missing(there, format!("needs a CRIU and a kernel that have {name}"))
+        }
         Need::Cpus(count) => {
             let there = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
             missing(there >= count, format!("needs {count} CPUs"))

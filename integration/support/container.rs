@@ -223,6 +223,11 @@ impl Container {
     fn pid_file(&self) -> PathBuf {
         self.dir.join("pid")
     }
+
+    /// Where its checkpoint goes.
+    pub(crate) fn images(&self) -> PathBuf {
+        self.dir.join("images")
+    }
 }
 
 /// The runtime's commands.
@@ -283,6 +288,20 @@ impl Container {
     #[must_use = "an invocation that nobody looks at proves nothing"]
     pub(crate) fn start(&self) -> Output {
         self.call("start").arg(&self.id).run()
+    }
+
+    /// `checkpoint` into its own directory for that.
+    #[must_use = "an invocation that nobody looks at proves nothing"]
+    pub(crate) fn checkpoint_with<A: AsRef<OsStr>>(&self, options: impl IntoIterator<Item = A>) -> Output {
+        self.call("checkpoint").arg("--image-path").arg(self.images()).args(options).arg(&self.id).run()
+    }
+
+    /// `restore --detach` of what is in a directory.
+    #[must_use = "an invocation that nobody looks at proves nothing"]
+    pub(crate) fn restore_with<A: AsRef<OsStr>>(&self, images: &Path, options: impl IntoIterator<Item = A>) -> Output {
+        let call =
+            self.call("restore").arg("--detach").arg("--image-path").arg(images).arg("--bundle").arg(self.bundle());
+        call.arg("--pid-file").arg(self.pid_file()).args(options).arg(&self.id).run()
     }
 
     #[must_use = "an invocation that nobody looks at proves nothing"]
@@ -381,6 +400,11 @@ impl Container {
     pub(crate) fn nothing_left(&self) {
         let left = leftovers::of_container(&self.id, &self.root, &self.dir);
         assert!(left.is_empty(), "left behind: {}", left.join(", "));
+    }
+
+    /// Whether that is so, for what ends by itself.
+    pub(crate) fn is_gone(&self) -> bool {
+        leftovers::of_container(&self.id, &self.root, &self.dir).is_empty()
     }
 
     /// No mount of it shows outside.

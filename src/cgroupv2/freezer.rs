@@ -26,7 +26,7 @@ impl Cgroup {
         Err(Error::new("its processes still stand ten seconds after they were let go").doing(self.described()))
     }
 
-    fn set_frozen(&self, frozen: bool) -> Result<()> {
+    pub(super) fn set_frozen(&self, frozen: bool) -> Result<()> {
         self.write("cgroup.freeze", if frozen { "1" } else { "0" })
             .call("write")
             .doing(|| format!("{}/cgroup.freeze", self.path.display()))

@@ -56,6 +56,8 @@ pub struct Cgroup {
 #[derive(Debug)]
 pub struct NewCgroup {
     cgroup: Cgroup,
+    /// Where the hierarchy is mounted.
+    root: PathBuf,
     /// The directories that had to be made, the container's own last. Empty where it was there already.
     made: Vec<PathBuf>,
     /// What systemd made it for.
@@ -99,7 +101,13 @@ impl NewCgroup {
     fn make(plan: &CgroupPlan) -> Result<Self> {
         let describe = || format!("make cgroup {}", plan.dir().display());
         let (dir, made) = make_path(&plan.root, &plan.path).doing(describe)?;
-        let new = Self { cgroup: Cgroup { dir, path: plan.dir() }, made, unit: None, delegated: None };
+        let new = Self {
+            cgroup: Cgroup { dir, path: plan.dir() },
+            root: plan.root.clone(),
+            made,
+            unit: None,
+            delegated: None,
+        };
         if !new.is_made() {
             new.cgroup.refuse_if_used().doing(describe)?;
         }
@@ -118,7 +126,7 @@ impl NewCgroup {
         let unit = Unit::start(scope, pid)?;
         let path = systemd::placed(&plan.root, pid, &plan.path)?;
         let cgroup = Cgroup::open(&path)?.ok_or_else(|| Error::new("systemd has ended it again").doing(&unit.name))?;
-        let mut new = Self { cgroup, made: vec![path], unit: Some(unit), delegated: None };
+        let mut new = Self { cgroup, root: plan.root.clone(), made: vec![path], unit: Some(unit), delegated: None };
         if let Some(below) = &plan.subgroup {
             new.go_below(below, pid).field_with(|| annotation_field(SUBGROUP))?;
         }
@@ -214,6 +222,32 @@ impl NewCgroup {
     /// See [`Cgroup::oom_kills`].
     pub fn oom_kills(&self) -> Option<u64> {
         self.cgroup.oom_kills()
+    }
+
+    /// Has everything in it stop but these processes, which go to where this one is. Nothing is waited for: what is traced stands
+    /// already.
+    pub fn hold_all_but(&self, others: &[Pid]) -> Result<()> {
+        let own = crate::host::cgroup_of("self")?;
+        let own = self.root.join(own.strip_prefix("/").unwrap_or(&own));
+        let own = Cgroup::open(&own)?.ok_or_else(|| Error::new("the runtime's own cgroup is gone"))?;
+        let describe = || format!("cgroup {}", own.path.display());
+        others.iter().try_for_each(|pid| own.take_in(*pid)).doing(describe)?;
+        self.cgroup.set_frozen(true)
+    }
+
+    /// See [`Cgroup::freeze`].
+    pub fn freeze(&self) -> Result<()> {
+        self.cgroup.freeze()
+    }
+
+    /// See [`Cgroup::thaw`].
+    pub fn thaw(&self) -> Result<()> {
+        self.cgroup.thaw()
+    }
+
+    /// See [`Cgroup::kill`].
+    pub fn kill(&self) -> Result<()> {
+        self.cgroup.kill()
     }
 
     /// The unit that it is of, where systemd made it.

@@ -165,6 +165,18 @@ pub(super) enum Words {
     /// let the processes of a paused container go on
     #[command(override_usage = "orlop resume <container-id>", after_help = "After a pause:  orlop resume web")]
     Resume(Names),
+    /// write a running container to files
+    #[command(
+        override_usage = "orlop checkpoint [OPTIONS] <container-id>",
+        after_help = "And stop it:  orlop checkpoint --image-path /var/tmp/web web"
+    )]
+    Checkpoint(Box<Checkpointing>),
+    /// make a container from what checkpoint wrote
+    #[command(
+        override_usage = "orlop restore [OPTIONS] <container-id>",
+        after_help = "From the bundle that it had:  orlop restore --image-path /var/tmp/web --bundle path/to/bundle web"
+    )]
+    Restore(Box<Restoration>),
     /// mount into a running container, or take away what is mounted there
     #[command(
         override_usage = "orlop mounts add <container-id> <mounts.json>\n       orlop mounts remove <container-id> <mounts.json>",
@@ -242,6 +254,108 @@ pub(super) struct Creation {
     pub(super) preserve_fds: u32,
     #[command(flatten)]
     pub(super) names: Names,
+}
+
+/// What `checkpoint` and `restore` have both.
+#[derive(Args)]
+pub(super) struct Criu {
+    /// the directory of the checkpoint [default: ./checkpoint]
+    #[arg(long, value_name = "DIR")]
+    pub(super) image_path: Option<OsString>,
+    /// the directory for CRIU's own files and its log [default: that of the checkpoint]
+    #[arg(long, value_name = "DIR")]
+    pub(super) work_path: Option<OsString>,
+    /// an earlier checkpoint, relative to the directory of this one
+    #[arg(long, value_name = "PATH")]
+    pub(super) parent_path: Option<OsString>,
+    /// take open TCP connections along
+    #[arg(long)]
+    pub(super) tcp_established: bool,
+    /// close TCP connections
+    #[arg(long)]
+    pub(super) tcp_close: bool,
+    /// allow unix sockets that lead out of the container
+    #[arg(long)]
+    pub(super) ext_unix_sk: bool,
+    /// allow a session and a terminal that come from outside
+    #[arg(long)]
+    pub(super) shell_job: bool,
+    /// take file locks along
+    #[arg(long)]
+    pub(super) file_locks: bool,
+    /// bring memory only when it is used
+    #[arg(long)]
+    pub(super) lazy_pages: bool,
+    /// keep no page of memory twice in a series of checkpoints
+    #[arg(long)]
+    pub(super) auto_dedup: bool,
+    /// how cgroups are treated: soft (default), full, strict or ignore
+    #[arg(long, value_name = "MODE")]
+    pub(super) manage_cgroups_mode: Option<OsString>,
+    /// leave a namespace to be filled by somebody else: network
+    #[arg(long, value_name = "KIND")]
+    pub(super) empty_ns: Vec<OsString>,
+    /// how packets are held up meanwhile: iptables, nftables or skip
+    #[arg(long, value_name = "METHOD")]
+    pub(super) network_lock: Option<OsString>,
+    #[command(flatten)]
+    pub(super) names: Names,
+}
+
+#[derive(Args)]
+pub(super) struct Checkpointing {
+    #[command(flatten)]
+    pub(super) criu: Criu,
+    /// let the container go on
+    #[arg(long)]
+    pub(super) leave_running: bool,
+    /// write the memory alone, and let the container go on
+    #[arg(long)]
+    pub(super) pre_dump: bool,
+    /// leave out TCP connections that are not established yet
+    #[arg(long)]
+    pub(super) tcp_skip_in_flight: bool,
+    /// give files that lost their names new ones
+    #[arg(long)]
+    pub(super) link_remap: bool,
+    /// send pages there
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(super) page_server: Option<OsString>,
+    /// a file descriptor that gets a zero byte when lazy pages can be asked for
+    #[arg(long, value_name = "FD")]
+    pub(super) status_fd: Option<i32>,
+}
+
+#[derive(Args)]
+pub(super) struct Restoration {
+    #[command(flatten)]
+    pub(super) criu: Criu,
+    /// the directory of the bundle [default: the current directory]
+    #[arg(long, short, value_name = "DIR")]
+    pub(super) bundle: Option<OsString>,
+    /// a socket that receives the terminal of the container
+    #[arg(long, value_name = "SOCKET")]
+    pub(super) console_socket: Option<OsString>,
+    /// a file to write the process id into
+    #[arg(long, value_name = "FILE")]
+    pub(super) pid_file: Option<OsString>,
+    /// do not wait for its end
+    #[arg(long, short)]
+    pub(super) detach: bool,
+    /// leave it to the caller to reap processes that lost their parent
+    #[arg(long)]
+    pub(super) no_subreaper: bool,
+    /// accepted and without effect: CRIU makes the root
+    #[arg(long)]
+    pub(super) no_pivot: bool,
+    /// stay in the caller's session keyring
+    #[arg(long)]
+    pub(super) no_new_keyring: bool,
+    /// the security module's profile of processes
+    #[arg(long, value_name = "TYPE:NAME")]
+    pub(super) lsm_profile: Option<OsString>,
+    #[arg(long, value_name = "CONTEXT", help = "the SELinux context of mounts")]
+    pub(super) lsm_mount_context: Option<OsString>,
 }
 
 #[derive(Args)]

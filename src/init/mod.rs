@@ -6,6 +6,7 @@ pub mod attach;
 mod clocks;
 mod console;
 mod copy_up;
+pub mod criu;
 mod devices;
 mod identity;
 pub mod live_mounts;

@@ -104,7 +104,7 @@ fn like(source: BorrowedFd<'_>) -> Result<Make> {
     Ok(if is_dir(source)? { Make::Dir } else { Make::File })
 }
 
-fn is_dir(fd: BorrowedFd<'_>) -> Result<bool> {
+pub(super) fn is_dir(fd: BorrowedFd<'_>) -> Result<bool> {
     Ok(FileType::from_raw_mode(fstat(fd).call("fstat")?.st_mode) == FileType::Directory)
 }
 

@@ -4,6 +4,7 @@
 
 mod annotations;
 mod cgroup;
+pub mod checkpoint;
 mod devices;
 mod exec;
 mod intel_rdt;
@@ -41,6 +42,7 @@ pub use annotations::{
     DELEGATE, HookOutput, MountContext, NAMES as ANNOTATIONS, PIDFD_RECEIVER, SUBGROUP, field as annotation_field,
 };
 pub use cgroup::CgroupPlan;
+pub use checkpoint::External;
 pub use devices::{Device, DeviceKind, Devices};
 pub use exec::{ExecPlan, ExecRequest};
 pub use intel_rdt::{Class, IntelRdt, Schemata, Shares, agree as shares_agree};
