@@ -44,11 +44,11 @@ pub(crate) const CASES: &[Case] = &[
     exits("exec_streamed_exit_code", "pod; up; cri stream $c sh -c 'exit 8'", 8),
     prints("exec_streamed_input", "pod; up; echo typed | cri stream -i $c head -n 1", "typed"),
     has("exec_streamed_terminal", "pod; up; cri stream -t $c tty", "/dev/pts/0").quick(),
-    prints("attach", "pod; c=$(cri run $p c '{}' sh -c 'sleep 2; echo attached'); cri attach $c", "attached"),
+    prints("attach", "pod; c=$(cri run $p c '{}' sh -c 'while :; do echo attached; sleep 0.2; done'); { cri attach $c || true; } | head -n 1", "attached"),
     has("terminal", "pod; says '{\"tty\": true}' tty", "/dev/pts/0"),
     // the end
     prints("stop", "pod; c=$(cri run $p c '{}' sh -c 'trap \"exit 5\" TERM; echo ready; while :; do sleep 0.1; done'); soon 'grep -q ready /var/log/pods/'$N/c.log; cri stop $c 30; cri state $c", "EXITED 5 Error").quick(),
-    prints("stop_kills_after_the_grace_period", "pod; c=$(cri run $p c '{}' sh -c 'trap \"\" TERM; while :; do sleep 0.1; done'); cri stop $c 1; cri state $c", "EXITED 137 Error"),
+    prints("stop_kills_after_the_grace_period", "pod; c=$(cri run $p c '{}' sh -c 'trap \"\" TERM; echo ready; while :; do sleep 0.1; done'); soon 'grep -q ready /var/log/pods/'$N/c.log; cri stop $c 1; cri state $c", "EXITED 137 Error"),
     prints("stop_at_once", "pod; up; cri stop $c 0; cri state $c", "EXITED 137 Error"),
     prints("stopped_pod", "pod; up; cri stopp $p; cri state $c", "EXITED 137 Error"),
     fails("removed", "pod; up; cri stop $c 0; cri rm $c; cri state $c", 1, "not found"),

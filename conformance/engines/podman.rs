@@ -6,6 +6,7 @@ pub(crate) const CASES: &[Case] = &[
     prints("run", "podman run --rm $I echo hello", "hello").quick(),
     prints("runs_in_the_named_runtime", "podman run -d --name $N $I sleep 60 > /dev/null; podman inspect -f '{{.OCIRuntime}}' $N", "orlop").quick(),
     prints("runtime_by_path", "podman --runtime /usr/local/sbin/orlop run --rm $I echo hello", "hello"),
+    prints("runtime_by_name", "podman --runtime orlop run -d --name $N $I sleep 60 > /dev/null; podman exec $N echo inside", "inside"),
     exits("exit_code", "podman run --rm $I sh -c 'exit 7'", 7).quick(),
     fails("missing_program", "podman run --rm $I /missing", 127, "not found").quick(),
     fails("no_program", "podman run --rm $I /etc/passwd", 126, "permission denied").quick(),
@@ -22,7 +23,7 @@ pub(crate) const CASES: &[Case] = &[
     prints("preserved_descriptors", "exec 3< /etc/hostname; podman run --rm --preserve-fds 1 $I sh -c 'cat <&3' | cmp - /etc/hostname && echo same", "same"),
     prints("exec_preserved_descriptors", "podman run -d --name $N $I sleep 60 > /dev/null; exec 3< /etc/hostname; podman exec --preserve-fds 1 $N sh -c 'cat <&3' | cmp - /etc/hostname && echo same", "same"),
     prints("pause", "podman run -d --name $N $I sleep 60 > /dev/null; podman pause $N > /dev/null; podman inspect -f '{{.State.Status}}' $N; podman unpause $N > /dev/null; podman inspect -f '{{.State.Status}}' $N", "paused\nrunning").quick(),
-    prints("stop", "podman run -d --name $N $I sh -c 'trap \"exit 5\" TERM; while :; do sleep 0.1; done' > /dev/null; sleep 0.5; podman stop $N > /dev/null; podman inspect -f '{{.State.ExitCode}}' $N", "5"),
+    prints("stop", "podman run -d --name $N $I sh -c 'trap \"exit 5\" TERM; echo ready; while :; do sleep 0.1; done' > /dev/null; soon 'podman logs $N | grep -q ready'; podman stop $N > /dev/null; podman inspect -f '{{.State.ExitCode}}' $N", "5"),
     prints("kill", "podman run -d --name $N $I sleep 60 > /dev/null; podman kill $N > /dev/null; podman wait $N", "137").quick(),
     prints("start_again", "podman run --name $N $I echo once; podman start -a $N", "once\nonce"),
     has("top", "podman run -d --name $N $I sleep 63 > /dev/null; podman top $N", "sleep 63"),
@@ -55,7 +56,27 @@ pub(crate) const CASES: &[Case] = &[
     prints("health", "podman run -d --name $N --health-cmd true $I sleep 60 > /dev/null; podman healthcheck run $N && echo healthy", "healthy"),
     has("hooks", "mkdir -p /tmp/$N; printf '{\"version\": \"1.0.0\", \"hook\": {\"path\": \"/bin/sh\", \"args\": [\"sh\", \"-c\", \"cat > /run/'$N'\"]}, \"when\": {\"always\": true}, \"stages\": [\"createRuntime\"]}' > /tmp/$N/h.json; podman --hooks-dir /tmp/$N run --rm $I true; cat /run/$N; rm -r /tmp/$N /run/$N", "\"status\":\"creating\""),
     prints("notify", "systemd-run --quiet --wait --pipe --property Type=oneshot podman run --rm --sdnotify ignore $I echo ready", "ready"),
-    prints("kube_play", "printf 'apiVersion: v1\\nkind: Pod\\nmetadata: {name: '$N'}\\nspec:\\n  containers:\\n  - {name: c, image: \"localhost/busybox:latest\", command: [sleep, \"60\"]}\\n' > /tmp/$N.yaml; podman kube play /tmp/$N.yaml > /dev/null; podman exec $N-c echo inside; podman kube down /tmp/$N.yaml > /dev/null; rm /tmp/$N.yaml", "inside").needs(&["program catatonit"]),
-    prints("checkpoint", "podman run -d --name $N $I sh -c 'i=0; while :; do i=$((i+1)); echo $i; sleep 0.1; done' > /dev/null; sleep 1; podman container checkpoint $N > /dev/null; podman container restore $N > /dev/null; podman inspect -f '{{.State.Status}}' $N", "running").needs(&["program criu", "memory"]),
+    prints("kube_play", "printf 'apiVersion: v1\\nkind: Pod\\nmetadata: {name: '$N'}\\nspec:\\n  terminationGracePeriodSeconds: 0\\n  containers:\\n  - {name: c, image: \"localhost/busybox:latest\", command: [sleep, \"60\"]}\\n' > /tmp/$N.yaml; podman kube play /tmp/$N.yaml > /dev/null; podman exec $N-c echo inside; podman kube down /tmp/$N.yaml > /dev/null; rm /tmp/$N.yaml", "inside").needs(&["program catatonit"]),
+    prints("apparmor", "podman run --rm $I cat /proc/self/attr/apparmor/current | sed 's/-[0-9.]* / /'", "containers-default (enforce)").needs(&["apparmor"]),
+    prints("apparmor_unconfined", "podman run --rm --security-opt apparmor=unconfined $I cat /proc/self/attr/apparmor/current", "unconfined").needs(&["apparmor"]),
+    prints("keep_id", "podman run --rm --userns keep-id:uid=1000,gid=1000 $I id -u", "1000"),
+    prints("named_volume_with_mapped_ids", "podman run --rm -v $N:/v $I touch /v/f; podman run --rm --uidmap 0:500000:65536 --gidmap 0:500000:65536 -v $N:/v:idmap $I stat -c %u /v/f", "0"),
+    prints("health_in_time", "podman run -d --name $N --health-cmd true --health-interval 1s $I sleep 60 > /dev/null; soon 'podman inspect -f {{.State.Health.Status}} $N | grep -x healthy'", "healthy"),
+    exits("health_of_an_ill_one", "podman run -d --name $N --health-cmd false $I sleep 60 > /dev/null; podman healthcheck run $N", 1),
+    prints("restarted_always", "podman run -d --name $N --restart always $I echo up > /dev/null; soon '[ $(podman logs $N | wc -l) -gt 2 ]'; podman rm -f -t 0 $N > /dev/null; echo again and again", "again and again"),
+    prints(
+        "unit_by_quadlet",
+        "mkdir -p /etc/containers/systemd; printf '[Container]\\nContainerName='$N'\\nImage='$I'\\nExec=sleep 60\\n[Service]\\nTimeoutStopSec=2\\n' > /etc/containers/systemd/$N.container
+         systemctl daemon-reload; systemctl start $N; podman exec $N echo inside; systemctl is-active $N; systemctl stop $N; systemctl is-active $N || true
+         rm /etc/containers/systemd/$N.container; systemctl daemon-reload; systemctl reset-failed $N 2> /dev/null || true",
+        "inside\nactive\nfailed",
+    ),
+    prints(
+        "unit_generated",
+        "podman create --name $N $I sleep 60 > /dev/null; podman generate systemd --new --name $N > /etc/systemd/system/$N.service 2> /dev/null; podman rm $N > /dev/null
+         systemctl daemon-reload; systemctl start $N; podman exec $N echo inside; systemctl kill -s KILL $N; rm /etc/systemd/system/$N.service; systemctl stop $N 2> /dev/null; systemctl daemon-reload",
+        "inside",
+    ),
+    prints("checkpoint", "podman run -d --name $N $I sh -c 'i=0; while :; do i=$((i+1)); echo $i; sleep 0.1; done' > /dev/null; soon 'podman logs $N | grep -q 5'; podman container checkpoint $N > /dev/null; podman container restore $N > /dev/null; podman inspect -f '{{.State.Status}}' $N", "running").needs(&["program criu", "memory"]),
     prints("twenty_at_once", "for i in $(seq 20); do podman run --rm --network none --name $N-$i $I echo $i & done | wc -l; wait", "20"),
 ];

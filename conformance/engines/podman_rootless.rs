@@ -38,6 +38,18 @@ pub(crate) const CASES: &[Case] = &[
         "podman run --rm --network host $I readlink /proc/self/ns/net | grep -cF \"$(readlink /proc/self/ns/net)\"",
         "1",
     ),
+    prints("build", "mkdir -p ~/$N; printf 'FROM '$I'\\nRUN echo built > /x\\nCMD cat /x\\n' > ~/$N/Containerfile; podman build -q -t $N ~/$N > /dev/null; podman run --rm localhost/$N; podman rmi $N > /dev/null; rm -r ~/$N", "built"),
+    prints(
+        "unit_by_quadlet",
+        "mkdir -p ~/.config/containers/systemd; printf '[Container]\\nContainerName='$N'\\nImage='$I'\\nExec=sleep 60\\n[Service]\\nTimeoutStopSec=2\\n' > ~/.config/containers/systemd/$N.container
+         systemctl --user daemon-reload; systemctl --user start $N; podman exec $N echo inside; systemctl --user stop $N
+         rm ~/.config/containers/systemd/$N.container; systemctl --user daemon-reload; systemctl --user reset-failed $N 2> /dev/null || true",
+        "inside",
+    ),
+    prints("pod", "podman pod create --name $N > /dev/null; podman run -d --pod $N --name $N-a $I sleep 60 > /dev/null; podman run --rm --pod $N $I readlink /proc/self/ns/net | grep -cF \"$(podman exec $N-a readlink /proc/self/ns/net)\"", "1").needs(&["program catatonit"]),
+    prints("health", "podman run -d --name $N --health-cmd true $I sleep 60 > /dev/null; podman healthcheck run $N && echo healthy", "healthy"),
+    prints("preserved_descriptors", "exec 3< /etc/hostname; podman run --rm --preserve-fds 1 $I sh -c 'cat <&3' | cmp - /etc/hostname && echo same", "same"),
+    prints("apparmor", "podman run --rm $I cat /proc/self/attr/apparmor/current", "unconfined").needs(&["apparmor"]),
     prints("seccomp", "podman run --rm $I grep Seccomp: /proc/self/status", "Seccomp:\t2"),
     prints("preserved_groups", "podman run --rm --group-add keep-groups $I echo hello", "hello"),
     prints("pids", "podman run --rm --pids-limit 33 $I cat /sys/fs/cgroup/pids.max", "33").needs(&["pids"]),

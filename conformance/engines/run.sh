@@ -4,7 +4,8 @@
 # Runs the cases on a machine made for them: the guest of the VM lane, whose systemd is booted as pid 1 of private namespaces on this
 # host, at full speed; with --vm in the virtual machine. What the host's kernel or its cgroups can't do is told as ignored, and is
 # for the virtual machine. PATH is a static program (Orlop, as built here, unless it is said), or of the guest: guest:/usr/sbin/runc.
-# ORLOP_ENGINES_QUICK=1 takes the selection of `make test`. --shell has the engines set up and gives a shell there instead.
+# ORLOP_ENGINES_QUICK=1 takes the selection of `make test`; ORLOP_ENGINES_ONLY is a file of names for --vm; what the suite says is also put
+# into the file ORLOP_ENGINES_RESULTS, or ORLOP_VM_RESULTS for --vm. --shell has the engines set up and gives a shell there instead.
 #
 # Nothing of this machine changes: the guest's tree is the lower layer of an overlay in memory, and all that engines store goes to a
 # directory that is removed.
@@ -34,6 +35,7 @@ client=$(cargo build --quiet --manifest-path "$here/cri/Cargo.toml" --target-dir
 [ -x "$client" ] || { echo "engines: cargo names no client of the CRI" >&2; exit 1; }
 
 if [ -n "$vm" ]; then
+    [ -z "${ORLOP_ENGINES_ONLY-}" ] || set -- --only "$ORLOP_ENGINES_ONLY" "$@"
     ORLOP_VM_SUITE=$suite ORLOP_VM_BRINGS=$client ORLOP_VM_RUNTIME=${runtime:-$own} exec integration/vm/run.sh "$@"
 fi
 
@@ -49,11 +51,22 @@ guest:*) inside=${runtime#guest:} ;;
 *) cp "${runtime:-$own}" "$work/lane/runtime" && inside=/lane/runtime ;;
 esac
 
+# A cgroup of its own, so that nothing of this host's is below the root that the machine's systemd takes for its own.
+cgroup=$(awk '$3 == "cgroup2" {print $2; exit}' /proc/self/mounts)/orlop-engines.$$
+mkdir "$cgroup"
+remove_cgroup() {
+    echo 1 > "$cgroup/cgroup.kill"
+    find "$cgroup" -depth -type d | while read -r dir; do
+        tries=0
+        until rmdir "$dir" 2> /dev/null || [ "$tries" = 100 ]; do tries=$((tries + 1)); sleep 0.05; done
+    done
+}
 # The machine ends with unshare, which minds no other signal than this.
-unshare --mount --uts --ipc --net --cgroup --pid --fork --kill-child --propagation private \
+sh -c 'echo $$ > "$0/cgroup.procs" && exec "$@"' "$cgroup" \
+    unshare --mount --uts --ipc --net --cgroup --pid --fork --kill-child --propagation private \
     sh "$here/boot.sh" "$image/guest" "$work" > "$work/log" 2>&1 &
 outer=$!
-trap 'kill -KILL "$outer" 2> /dev/null || true; wait "$outer" 2> /dev/null || true; rm -rf "$work"' EXIT
+trap 'kill -KILL "$outer" 2> /dev/null || true; wait "$outer" 2> /dev/null || true; remove_cgroup; rm -rf "$work"' EXIT
 trap 'exit 143' HUP INT TERM
 
 pid=
@@ -82,7 +95,14 @@ if [ -n "$shell" ]; then
     exit
 fi
 
+# What it says is kept for whoever compares lanes or runtimes.
 status=0
-run_suite "$@" || status=$?
+: > "$work/results"
+tail -n +1 -f --pid=$$ "$work/results" &
+teller=$!
+run_suite "$@" > "$work/results" || status=$?
+sleep 0.2
+kill "$teller"
+[ -z "${ORLOP_ENGINES_RESULTS-}" ] || cp "$work/results" "$ORLOP_ENGINES_RESULTS"
 [ "$status" = 0 ] || { echo "engines: the suite's status is $status; the machine's log ends with:" >&2; tail -n 20 "$work/log" >&2; }
 exit "$status"

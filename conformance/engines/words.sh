@@ -34,3 +34,14 @@ security() {
 resources() {
     echo "{\"linux\": {\"resources\": {$1}}}"
 }
+
+# Makes this machine a swarm of its own, and ends that with all its services.
+swarm() {
+    docker swarm init --advertise-addr 127.0.0.1 > /dev/null
+}
+no_swarm() {
+    docker service ls -q | xargs -r docker service rm > /dev/null
+    soon '[ -z "$(docker ps -q --filter label=com.docker.swarm.service.name)" ]'
+    docker swarm leave --force > /dev/null
+    soon 'docker network rm docker_gwbridge > /dev/null 2>&1'
+}
