@@ -3,7 +3,7 @@
 # Where rustup puts cargo, for a shell that was opened before it did.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo build check unit oracle integration conformance conformance-test conformance-tables lanes vm-test vm-shell test bench fuzz deny man install
+.PHONY: help setup demo build check unit oracle integration conformance conformance-test conformance-tables lanes engines quick-engines vm-test vm-shell test bench fuzz deny man install
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -51,11 +51,19 @@ vm-test: setup root ## the same suite in a virtual machine with systemd; FILTER=
 vm-shell: setup root ## a shell in that machine
 	integration/vm/run.sh --shell
 
+engines: setup root ## what users of containerd, Docker, Podman and others do: on this host, and the rest in a virtual machine
+	tools/setup.sh iproute2
+	conformance/engines/lanes.sh
+
+quick-engines: setup root ## some of that on this host, in a minute
+	tools/setup.sh iproute2
+	ORLOP_ENGINES_QUICK=1 conformance/engines/run.sh
+
 oracle: setup ## seccomp profiles against libseccomp
 	tools/setup.sh libseccomp-dev
 	cargo test --lib libseccomp -- --ignored --nocapture
 
-test: check oracle conformance conformance-test integration lanes ## everything
+test: check oracle conformance conformance-test integration lanes quick-engines ## everything but the whole of engines
 
 bench: setup root ## time and memory beside the other runtimes on this machine
 	benches/run.sh

@@ -12,7 +12,7 @@ pub(crate) const CASES: &[Case] = &[
          docker ps -a --filter name=$N --format '{{.Names}}'; rm -r /tmp/$N",
         "inside",
     )
-    .needs(COMPOSE),
+    .needs(COMPOSE).quick(),
     prints(
         "scale",
         "mkdir -p /tmp/$N; cd /tmp/$N; printf 'services:\\n  web: {image: \"localhost/busybox\", command: sleep 60}\\n' > compose.yaml
@@ -51,8 +51,8 @@ pub(crate) const CASES: &[Case] = &[
     prints("down_leaves_nothing", "mkdir -p /tmp/$N; cd /tmp/$N; printf 'services:\\n  web: {image: \"localhost/busybox\", command: sleep 60, volumes: [\"data:/v\"]}\\nvolumes: {data: {}}\\n' > compose.yaml
          docker-compose -p $N up -d 2> /dev/null; docker-compose -p $N down -v -t 0 2> /dev/null; docker ps -a -q --filter name=$N; docker volume ls -q --filter name=$N; docker network ls -q --filter name=$N; rm -r /tmp/$N", "").needs(COMPOSE),
     // A swarm changes the whole daemon, so nothing else may use it meanwhile.
-    prints("service", "swarm; docker service create --quiet --detach=false --name $N --replicas 2 $I sleep 600 > /dev/null 2>&1; docker ps -q --filter name=$N | wc -l; no_swarm", "2").alone(),
-    prints("service_scaled", "swarm; docker service create --quiet --detach=false --name $N $I sleep 600 > /dev/null 2>&1; docker service scale --detach=false $N=3 > /dev/null; docker ps -q --filter name=$N | wc -l; no_swarm", "3").alone(),
+    prints("service", "swarm; docker service create --quiet --detach=false --stop-grace-period 1s --name $N --replicas 2 $I sleep 600 > /dev/null 2>&1; docker ps -q --filter name=$N | wc -l; no_swarm", "2").alone(),
+    prints("service_scaled", "swarm; docker service create --quiet --detach=false --stop-grace-period 1s --name $N $I sleep 600 > /dev/null 2>&1; docker service scale --detach=false $N=3 > /dev/null; docker ps -q --filter name=$N | wc -l; no_swarm", "3").alone(),
     prints(
         "service_updated",
         "swarm; docker service create --quiet --detach=false --stop-grace-period 1s --name $N --replicas 2 -e A=old $I sleep 600 > /dev/null 2>&1
@@ -61,6 +61,6 @@ pub(crate) const CASES: &[Case] = &[
         "new\nnew",
     )
     .alone(),
-    prints("service_restarted", "swarm; docker service create --quiet --detach=false --restart-delay 0s --name $N $I sleep 600 > /dev/null 2>&1; one=$(docker ps -q --filter name=$N); docker kill $one > /dev/null
+    prints("service_restarted", "swarm; docker service create --quiet --detach=false --stop-grace-period 1s --restart-delay 0s --name $N $I sleep 600 > /dev/null 2>&1; one=$(docker ps -q --filter name=$N); docker kill $one > /dev/null
          soon 'docker ps -q --filter name=$N | grep -v '$one > /dev/null; docker exec $(docker ps -q --filter name=$N) echo another; no_swarm", "another").alone(),
 ];

@@ -60,6 +60,7 @@ remove_cgroup() {
         tries=0
         until rmdir "$dir" 2> /dev/null || [ "$tries" = 100 ]; do tries=$((tries + 1)); sleep 0.05; done
     done
+    [ ! -d "$cgroup" ] || echo "engines: $cgroup is still in use" >&2
 }
 # The machine ends with unshare, which minds no other signal than this.
 sh -c 'echo $$ > "$0/cgroup.procs" && exec "$@"' "$cgroup" \
@@ -87,7 +88,7 @@ done
 
 run_suite() {
     enter timeout -k 20 "$limit" env ORLOP_ENGINES_MACHINE=1 ORLOP_TEST_RUNTIME="$inside" ${ORLOP_ENGINES_QUICK:+ORLOP_ENGINES_QUICK=1} \
-        /lane/engines --test-threads=2 "$@"
+        /lane/engines --test-threads="${ORLOP_ENGINES_THREADS:-2}" "$@"
 }
 if [ -n "$shell" ]; then
     run_suite --list > "$work/log.set-up"
