@@ -9,7 +9,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use serde_json::json;
 
 use crate::support::case::cases;
-use crate::support::config::join_namespace;
+use crate::support::config::{drop_namespaces, join_namespace};
 use crate::support::wait::readable;
 use crate::support::{Call, ConsoleSocket, Container, Exit, Lane, Need, Output, needs, until};
 
@@ -28,6 +28,7 @@ cases![
     pipes_are_connected_again,
     a_joined_network_is_left_alone,
     a_joined_network_that_is_gone_is_named,
+    the_hosts_cgroups_are_there_again,
     a_user_namespace_is_refused_while_the_container_lives,
     hooks_run_at_their_points,
     a_hook_that_fails_ends_the_restore,
@@ -315,6 +316,17 @@ fn a_joined_network_that_is_gone_is_named() {
     let c = c.edit(|config| join_namespace(config, "network", "/nowhere"));
     restore(&c).fails(["linux.namespaces[5].path: /nowhere: open: no such file or directory"]);
     c.nothing_left();
+}
+
+/// Without a cgroup namespace the container has the machine's hierarchy to look at.
+fn the_hosts_cgroups_are_there_again() {
+    let c = up(counting().edit(|config| drop_namespaces(config, &["cgroup"])));
+    let before = written(&c);
+    restore(&c).quiet();
+    counts_beyond(&c, before);
+    let path = format!("/sys/fs/cgroup{}/cgroup.procs", Lane::cgroup(c.id()));
+    let seen = c.call("exec").arg(c.id()).args(["/probe", "cat", &path]).run().ok().stdout;
+    assert!(seen.lines().any(|pid| pid == "1"), "{seen}");
 }
 
 /// CRIU 4.1 makes checkpoints of these that it can't restore.

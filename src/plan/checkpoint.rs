@@ -93,7 +93,8 @@ pub struct External {
 impl External {
     /// That of a container that is made by this plan.
     pub fn of(plan: &Plan) -> Self {
-        let binds = plan.mounts.iter().filter(|mount| matches!(mount.source, MountSource::Bind { .. }));
+        let is_the_hosts = |source: &MountSource| matches!(source, MountSource::Bind { .. } | MountSource::HostCgroups);
+        let binds = plan.mounts.iter().filter(|mount| is_the_hosts(&mount.source));
         Self {
             binds: binds.map(|mount| mount.target.clone()).collect(),
             namespaces: plan.namespaces.all_joined().iter().fold(0, |bits, joined| bits | joined.kind.bit()),
@@ -520,11 +521,15 @@ mod tests {
             config["mounts"] = json!([
                 {"destination": "/var/run/x", "type": "bind", "source": "/x", "options": ["bind"]},
                 {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"},
+                {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup"},
             ]);
             config["linux"]["namespaces"] = json!([{"type": "mount"}, {"type": "network", "path": "/n"}]);
         });
         let external = External::of(&plan);
-        assert_eq!(external, External { binds: vec!["/var/run/x".into()], namespaces: Kind::Network.bit() });
+        assert_eq!(
+            external,
+            External { binds: vec!["/var/run/x".into(), "/sys/fs/cgroup".into()], namespaces: Kind::Network.bit() }
+        );
         assert!(!external.is_nothing() && External::default().is_nothing());
     }
 }

@@ -347,6 +347,7 @@ impl Found {
             MountSource::Filesystem { fstype, .. } if mount.fallback.is_none() && entry.fstype != *fstype => {
                 return Err(Error::new(format!("the checkpoint has a {} there", entry.fstype)));
             }
+            MountSource::HostCgroups => check_source(&found, source)?,
             MountSource::Bind { recursive, .. } => {
                 check_source(&found, source)?;
                 self.trees.extend(recursive.then(|| mount.target.clone()));

@@ -50,10 +50,13 @@ impl Drop for Place {
 pub(super) fn mounts(plan: &Plan, sources: &Sources) -> Result<Vec<ExternalMount>> {
     let mut mounts = Vec::new();
     for (mount, source) in plan.mounts.iter().zip(&sources.mounts) {
-        if let (MountSource::Bind { path, .. }, Some(Source::Tree(_))) = (&mount.source, source) {
-            let path = path.canonicalize().call("realpath").field_with(|| format!("{}.source", mount.field))?;
-            mounts.push(external_mount(&mount.target, &path)?);
-        }
+        let path = match (&mount.source, source) {
+            (MountSource::Bind { path, .. }, Some(Source::Tree(_))) => path,
+            (MountSource::HostCgroups, _) => &plan.cgroup.root,
+            _ => continue,
+        };
+        let path = path.canonicalize().call("realpath").field_with(|| format!("{}.source", mount.field))?;
+        mounts.push(external_mount(&mount.target, &path)?);
     }
     // Where they could not be made they are the host's, and the null device is what masked files are hidden behind.
     for device in plan.devices.iter().flat_map(|devices| &devices.nodes) {
