@@ -23,6 +23,7 @@ cases![
     delete_leaves_the_parents_of_others_alone,
     a_writable_cgroup_is_the_containers_own,
     a_read_only_cgroup_stays_the_machines,
+    what_is_the_containers_own_without_the_kernels_list,
     an_existing_empty_cgroup_is_used,
     an_existing_cgroup_with_a_process_is_refused,
     a_frozen_cgroup_is_refused,
@@ -146,6 +147,22 @@ fn a_writable_cgroup_is_the_containers_own() {
     needs(Need::Not("runc", "only with systemd"));
     let (owner, attempt) = owner_and_attempt(json!(["nosuid", "noexec", "nodev", "rw"]));
     assert_eq!((owner, attempt.as_str()), (300_000, "ok"));
+}
+
+/// The three files that a cgroup can't be used without, and nothing that limits it.
+fn what_is_the_containers_own_without_the_kernels_list() {
+    needs(Need::Not("runc", "only with systemd"));
+    needs(Need::Not("crun", "it changes nothing then"));
+    let c =
+        Container::new().user_namespace(300_000, 1000).set("/mounts/6/options", json!(["nosuid", "noexec", "nodev"]));
+    // The kernel mounts no sysfs in a user namespace while something of the one that is there is hidden.
+    let c = c.edit(|config| drop_mount(config, "/sys"));
+    let c = c.view(View::WithoutDelegation).args(["sleep"]).up();
+    let owner = |name| fs::metadata(c.cgroup_dir().join(name)).expect("it is there").uid();
+    for name in ["", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"] {
+        assert_eq!(owner(name), 300_000, "{name}");
+    }
+    assert_eq!(owner("cgroup.max.descendants"), 0);
 }
 
 fn a_read_only_cgroup_stays_the_machines() {

@@ -30,6 +30,8 @@ pub(crate) enum View {
     Private,
     /// /sys/fs/cgroup is an empty tmpfs.
     WithoutCgroups,
+    /// /sys/kernel/cgroup is an empty tmpfs: the kernel doesn't say what can be delegated.
+    WithoutDelegation,
     /// As the suite does, on a machine where [`Lane::USER`] has a name and was granted 1,000 ids from [`Lane::GRANTED`] on.
     Granted,
 }
@@ -169,17 +171,20 @@ fn enter(view: View) -> std::io::Result<()> {
             rustix::thread::move_into_link_name_space(Lane::get().outside(), kind)?;
         }
         View::Private => lane::unshare_mounts()?,
-        View::WithoutCgroups => {
-            lane::unshare_mounts()?;
-            let flags = rustix::mount::MountFlags::empty();
-            rustix::mount::mount("none", "/sys/fs/cgroup", "tmpfs", flags, None)?;
-        }
+        View::WithoutCgroups => hide("/sys/fs/cgroup")?,
+        View::WithoutDelegation => hide("/sys/kernel/cgroup")?,
         View::Granted => {
             lane::unshare_mounts()?;
             Lane::get().grant_ids()?;
         }
     }
     Ok(())
+}
+
+/// Puts an empty tmpfs there, in a mount namespace of this thread's own.
+fn hide(path: &str) -> std::io::Result<()> {
+    lane::unshare_mounts()?;
+    Ok(rustix::mount::mount("none", path, "tmpfs", rustix::mount::MountFlags::empty(), None)?)
 }
 
 /// An invocation under way.

@@ -42,6 +42,8 @@ const RETRY: Duration = Duration::from_millis(1);
 
 /// What of a cgroup belongs to whoever it is delegated to.
 const DELEGATED: &str = "/sys/kernel/cgroup/delegate";
+/// The same where the kernel doesn't say (config-linux.md, Cgroup ownership).
+const ALWAYS_DELEGATED: &str = "cgroup.procs\ncgroup.subtree_control\ncgroup.threads\n";
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
@@ -399,7 +401,10 @@ impl Cgroup {
             Err(errno) => Err(Error::call("chown", errno).doing(name)),
         };
         give("", AtFlags::EMPTY_PATH)?;
-        let files = std::fs::read_to_string(DELEGATED).call("read").doing(|| DELEGATED)?;
+        let files = match std::fs::read_to_string(DELEGATED) {
+            Err(missing) if missing.kind() == std::io::ErrorKind::NotFound => ALWAYS_DELEGATED.to_owned(),
+            told => told.call("read").doing(|| DELEGATED)?,
+        };
         files.lines().try_for_each(|name| give(name, AtFlags::SYMLINK_NOFOLLOW))
     }
 
