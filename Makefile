@@ -3,7 +3,7 @@
 # Where rustup puts cargo, for a shell that was opened before it did.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-.PHONY: help setup demo build check unit oracle integration conformance conformance-test conformance-tables lanes engines quick-engines vm-test vm-shell test bench fuzz deny man install
+.PHONY: help setup demo build check unit oracle integration conformance conformance-test conformance-vm conformance-tables lanes engines quick-engines vm-test vm-shell test bench fuzz deny man install
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -34,10 +34,14 @@ conformance: setup root ## the runtime specification against any runtime: make c
 	tools/setup.sh iproute2
 	cargo build --example probe
 	cargo test --test conformance -- $(RUNTIME:%=--runtime=%) --out $${CARGO_TARGET_DIR:-target}/conformance $(CASE)
+	$(if $(word 2,$(RUNTIME)),cargo test --test conformance -- $(RUNTIME:%=--runtime=%) --out $${CARGO_TARGET_DIR:-target}/conformance --differences)
 
 conformance-test: setup root ## the same suite against runtimes that are broken on purpose
 	cargo build --example probe
 	cargo test --test conformance -- --self-test
+
+conformance-vm: setup root ## the same suite in the virtual machine, for what the host can't try
+	conformance/spec/vm.sh $(CASE)
 
 conformance-tables: setup root ## docs/conformance: Orlop, runc and crun, here and in the virtual machine
 	conformance/spec/tables.sh

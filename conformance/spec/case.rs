@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::lane::Lane;
 use super::outcome::{Not, Verdict, wrong};
-use super::subject::Subject;
+use super::subject::{Subject, begin_case};
 
 type Body = Box<dyn Fn(&Subject) -> Verdict + Send + Sync>;
 
@@ -79,9 +79,13 @@ impl Record {
     }
 }
 
+/// As many calls of a case may take as long as a call may.
+const CALLS: u32 = 6;
+
 /// Runs one case. Whatever happens in it is the case's: what a runtime prints may be anything.
 pub(crate) fn run(case: &Case, subject: &Subject, machine: &str) -> Record {
     let begin = Instant::now();
+    begin_case(subject.limit * CALLS);
     let verdict = catch_unwind(AssertUnwindSafe(|| (case.body)(subject))).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default();

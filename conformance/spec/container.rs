@@ -13,7 +13,7 @@ use super::config::{add_user_namespace, usual};
 use super::lane::Lane;
 use super::leftovers;
 use super::outcome::{Verdict, expect, wrong};
-use super::subject::{Call, Done, Subject, text_of};
+use super::subject::{Call, Done, Subject, end_of, text_of};
 
 pub(crate) struct Container<'s> {
     subject: &'s Subject,
@@ -280,7 +280,7 @@ impl Container<'_> {
 
     /// Asks until there is an answer, or the limit is reached.
     pub(crate) fn until<T>(&self, what: &str, mut ask: impl FnMut() -> Option<T>) -> Verdict<T> {
-        let end = Instant::now() + self.subject.limit;
+        let end = end_of(self.subject.limit);
         loop {
             if let Some(answer) = ask() {
                 return Ok(answer);

@@ -54,12 +54,18 @@ pub(crate) fn mark_of(record: &Record) -> Mark {
     }
 }
 
-/// The records of a table: for each case and runtime the one that says most, where the same was run on several machines.
+/// The records of a table: one for each case and runtime, where the same was run on several machines.
 pub(crate) struct Table<'a> {
     pub(crate) sentences: &'a [Sentence],
     pub(crate) runtimes: Vec<String>,
     best: BTreeMap<(String, String), Record>,
     machines: Vec<(String, String, String)>,
+}
+
+/// Of two machines the first that a sentence is about counts; for one version of a runtime the worse of both.
+fn says_more(record: &Record, before: &Record) -> bool {
+    let (mark, known) = (mark_of(record), mark_of(before));
+    (known == Mark::NotApplicable || record.version == before.version) && mark < known
 }
 
 impl<'a> Table<'a> {
@@ -74,7 +80,7 @@ impl<'a> Table<'a> {
                 table.machines.push(machine);
             }
             let key = (record.case.clone(), record.runtime.clone());
-            if table.best.get(&key).is_none_or(|before| mark_of(record) < mark_of(before)) {
+            if table.best.get(&key).is_none_or(|before| says_more(record, before)) {
                 table.best.insert(key, record.clone());
             }
         }

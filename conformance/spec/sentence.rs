@@ -73,15 +73,14 @@ impl Sentence {
 
 /// All of them, or what is wrong with the table.
 pub(crate) fn all() -> Result<Vec<Sentence>, String> {
-    let mut sentences = Vec::new();
-    for (file, text) in FILES {
-        for (number, line) in text.lines().enumerate() {
-            if !line.is_empty() && !line.starts_with('#') {
-                sentences.push(parse(file, line).map_err(|why| format!("{file}.txt:{}: {why}", number + 1))?);
-            }
-        }
-    }
-    Ok(sentences)
+    let files = FILES.iter().map(|(file, text)| read(file, text));
+    Ok(files.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+}
+
+/// The sentences of one file.
+pub(crate) fn read(file: &'static str, text: &'static str) -> Result<Vec<Sentence>, String> {
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    lines.map(|(number, line)| parse(file, line).map_err(|why| format!("{file}.txt:{}: {why}", number + 1))).collect()
 }
 
 fn parse(file: &'static str, line: &'static str) -> Result<Sentence, String> {

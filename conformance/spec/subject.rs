@@ -1,5 +1,6 @@
 //! A runtime under test, and one call of it: with a limit, its output in files, and whatever it does taken as it comes.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt;
@@ -12,6 +13,22 @@ use serde_json::Value;
 
 use super::leftovers::MARK;
 use super::outcome::{Not, Verdict, expect, wrong};
+
+thread_local! {
+    /// When the case that this thread runs has to be over.
+    static CASE_END: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// Gives what this thread does from now on that long, whatever each of its calls may take.
+pub(crate) fn begin_case(limit: Duration) {
+    CASE_END.set(Some(Instant::now() + limit));
+}
+
+/// When something that may take `limit` has to be over.
+pub(crate) fn end_of(limit: Duration) -> Instant {
+    let end = Instant::now() + limit;
+    CASE_END.get().map_or(end, |case| case.min(end))
+}
 
 pub(crate) struct Subject {
     pub(crate) name: String,
@@ -139,7 +156,7 @@ impl Running {
                 return done;
             }
         };
-        let end = Instant::now() + self.limit;
+        let end = end_of(self.limit);
         let status = loop {
             match child.try_wait() {
                 Ok(Some(status)) => break Some(status),

@@ -28,6 +28,7 @@ cases![
     urandom,
     tty,
     ptmx,
+    supplied_without_a_mount,
 ];
 
 fn link(s: &Subject, name: &str, target: &str) -> Verdict {
@@ -165,4 +166,20 @@ fn ptmx(s: &Subject) -> Verdict {
     let linked = ["pts/ptmx", "/dev/pts/ptmx"].iter().any(|target| seen["target"] == *target);
     let bound = seen["inode"] == report["paths"]["/dev/pts"]["ptmx"]["inode"] && seen["type"] == "char";
     expect(linked || bound, "/dev/ptmx is a link to /dev/pts/ptmx, or that file", seen)
+}
+
+/// A config that mounts nothing at /dev has them all the same.
+fn supplied_without_a_mount(s: &Subject) -> Verdict {
+    let c = Container::new(s).directory("/dev").edit(|config| {
+        for destination in ["/dev", "/dev/pts", "/dev/shm"] {
+            crate::config::drop_mount(config, destination);
+        }
+    });
+    let report = c.report()?;
+    for (name, major, minor) in
+        [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)]
+    {
+        is_char(&report["dev"][name], major, minor)?;
+    }
+    Ok(())
 }

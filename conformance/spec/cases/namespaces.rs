@@ -30,6 +30,7 @@ cases![
     joined_cgroup,
     joined_user,
     joined_time,
+    joined_mount,
     path_of_another_type,
     path_of_no_namespace,
     inherited_pid,
@@ -39,6 +40,7 @@ cases![
     inherited_cgroup,
     inherited_time,
     inherited_user,
+    inherited_mount,
     twice,
 ];
 
@@ -196,6 +198,10 @@ fn joined_time(s: &Subject) -> Verdict {
     joined(s, "time", &["--time", "--fork"])
 }
 
+fn joined_mount(s: &Subject) -> Verdict {
+    joined(s, "mount", &["--mount", "--propagation", "private"])
+}
+
 fn path_of_another_type(s: &Subject) -> Verdict {
     let holder = Holder::new(&["--ipc"]);
     let path = format!("/proc/{}/ns/ipc", holder.pid());
@@ -259,6 +265,24 @@ fn inherited_time(s: &Subject) -> Verdict {
 
 fn inherited_user(s: &Subject) -> Verdict {
     inherited(s, "user")
+}
+
+/// The runtime is called in a mount namespace of its own, since it may change the root of that.
+fn inherited_mount(s: &Subject) -> Verdict {
+    let c = Container::new(s).args(["sleep"]).edit(|config| drop_namespaces(config, &["mount"]));
+    let call = c.create_call().arg(c.id());
+    let made = std::thread::scope(|scope| {
+        let create = || {
+            crate::lane::unshare_mounts().expect("make a mount namespace");
+            let own = namespace_of("thread-self", "mnt");
+            (own, call.run())
+        };
+        scope.spawn(create).join().expect("the thread doesn't panic")
+    });
+    let outside = made.0?;
+    c.remember(made.1).ok()?;
+    let inside = c.namespace("mnt")?;
+    expect(inside == outside, format!("the runtime's mount namespace, {outside}"), inside)
 }
 
 fn twice(s: &Subject) -> Verdict {

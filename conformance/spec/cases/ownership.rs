@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use serde_json::{Value, json};
 
 use crate::case::cases;
-use crate::config::drop_namespaces;
+use crate::config::{drop_mount, drop_namespaces};
 use crate::container::Container;
 use crate::outcome::{Not, Verdict, expect};
 use crate::subject::Subject;
@@ -19,6 +19,7 @@ cases![
     not_without_a_mount,
     only_what_is_delegated,
     what_is_delegated,
+    without_the_kernels_list,
 ];
 
 const BASE: u32 = 100_000;
@@ -37,6 +38,10 @@ fn with_mount(s: &Subject, options: Option<Value>) -> Container<'_> {
 /// The owners of the cgroup and its files; the cgroup itself is "".
 fn owners(c: &Container) -> Verdict<BTreeMap<String, u32>> {
     c.create_if_supported()?;
+    owners_of_created(c)
+}
+
+fn owners_of_created(c: &Container) -> Verdict<BTreeMap<String, u32>> {
     let pid = c.pid()?;
     let table = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
     let place = table.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
@@ -106,4 +111,26 @@ fn what_is_delegated(s: &Subject) -> Verdict {
     let kept: Vec<String> =
         delegated().into_iter().filter(|name| owners.get(name).is_some_and(|owner| *owner != BASE)).collect();
     expect(kept.is_empty(), "every file that is delegated changes its owner", format!("{kept:?} didn't"))
+}
+
+/// The runtime is called where something is mounted over the kernel's list.
+fn without_the_kernels_list(s: &Subject) -> Verdict {
+    changed(s)?;
+    // The kernel mounts no sysfs in a user namespace while something of the one that is there is hidden.
+    let c = writable(s).edit(|config| drop_mount(config, "/sys"));
+    let call = c.create_call().arg(c.id());
+    let create = || {
+        crate::lane::unshare_mounts().expect("make a mount namespace");
+        rustix::mount::mount("none", "/sys/kernel/cgroup", "tmpfs", rustix::mount::MountFlags::empty(), None)
+            .expect("mount a tmpfs");
+        call.run()
+    };
+    let done = std::thread::scope(|scope| scope.spawn(create).join().expect("the thread doesn't panic"));
+    c.remember(done).ok()?;
+    let owners = owners_of_created(&c)?;
+    for name in ["", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"] {
+        let owner = owners.get(name).copied().unwrap_or_default();
+        expect(owner == BASE, format!("the owner of {name:?} is {BASE}"), format!("it is {owner}"))?;
+    }
+    Ok(())
 }
