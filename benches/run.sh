@@ -8,6 +8,7 @@
 set -eu
 
 cd "$(dirname "$0")/.."
+export CARGO_BUILD_TARGET="${CARGO_BUILD_TARGET:-$(uname -m)-unknown-linux-musl}"
 target=${CARGO_TARGET_DIR:-target}
 work=$target/benches
 mkdir -p "$work"
@@ -16,7 +17,7 @@ tools/setup.sh strace libseccomp-dev >&2
 benches/peers.sh "$work/peers" >&2
 cc -static -O2 -Wall -Wextra -Werror -o "$work/floor" benches/floor.c
 cargo build --release >&2
-cp "$target/$(rustc -vV | sed -n 's/^host: //p')/release/orlop" "$work/orlop"
+cp "$target/$CARGO_BUILD_TARGET/release/orlop" "$work/orlop"
 # What measures starts programs and waits for them. It gains nothing by an optimised build, which would take another minute.
 cargo build --quiet --example compare >&2
 cargo test --quiet --release --lib libseccomp_says_the_same -- --ignored --nocapture >"$work/seccomp"
@@ -33,6 +34,6 @@ lane() {
     fi
 }
 
-lane "$target/$(rustc -vV | sed -n 's/^host: //p')/debug/examples/compare" docs/benchmarks \
+lane "$target/$CARGO_BUILD_TARGET/debug/examples/compare" docs/benchmarks \
     orlop="$work/orlop" crun="$work/peers/sid/crun" runc="$work/peers/sid/runc" floor="$work/floor" \
     ${youki:+youki="$youki"} seccomp="$work/seccomp" "$@"

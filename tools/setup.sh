@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what a build of Orlop needs and this machine lacks: a C linker with the static C library, git, and Rust.
+# Installs what a build of Orlop needs and this machine lacks: a C linker with the static C library, git, and Rust with what it needs
+# for the target that CARGO_BUILD_TARGET names.
 # Arguments are further programs and libraries to have, each in the package of its name (iproute2 brings ip): tools/setup.sh strace libseccomp-dev
 # It says what it does, does nothing when nothing is missing, and changes nothing else.
 set -eu
@@ -62,8 +63,18 @@ check_rust() {
 	done
 }
 
+# Only rustup has more than the machine's own target.
+check_target() {
+	[ -n "${CARGO_BUILD_TARGET:-}" ] || return 0
+	[ ! -d "$(rustc --print target-libdir --target "$CARGO_BUILD_TARGET")" ] || return 0
+	has rustup || fail "this Rust has no $CARGO_BUILD_TARGET, and rustup has: https://rustup.rs"
+	echo "setup: installing Rust's libraries for $CARGO_BUILD_TARGET"
+	rustup target add "$CARGO_BUILD_TARGET"
+}
+
 packages=$(missing_packages "$@")
 # shellcheck disable=SC2086 # one word for each package
 [ -z "$packages" ] || install_packages $packages
 has cargo || install_rust
 check_rust
+check_target

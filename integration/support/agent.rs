@@ -112,7 +112,7 @@ impl Notified {
     /// Whether it was done. What it is about may be gone: ENOENT.
     fn try_request(&self, request: libc::c_ulong, data: *mut libc::c_void) -> bool {
         // SAFETY: each request is made with the structure that the kernel expects for it, and that outlives the call.
-        let result = unsafe { libc::ioctl(self.listener.as_raw_fd(), request, data) };
+        let result = unsafe { libc::ioctl(self.listener.as_raw_fd(), request as _, data) };
         let gone = std::io::Error::last_os_error().raw_os_error() == Some(libc::ENOENT);
         assert!(result != -1 || gone, "ioctl {request:#x}: {}", std::io::Error::last_os_error());
         result != -1

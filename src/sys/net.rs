@@ -29,6 +29,6 @@ pub fn bring_up(name: &CStr) -> Result<(), Errno> {
     // The flags start out as none but this one: a fresh loopback device has no others that could be set.
     request.ifr_ifru.ifru_flags = 1; // IFF_UP
     // SAFETY: SIOCSIFFLAGS reads an `ifreq`, which outlives the call.
-    checked(unsafe { libc::c_long::from(libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request)) })
+    checked(unsafe { libc::c_long::from(libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request)) })
         .map(|_| ())
 }
