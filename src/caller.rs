@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use crate::error::{Annotate, Context, Error, Result};
+use crate::host::read_proc;
 use crate::plan::{ListenFds, PIDFD_RECEIVER, annotation_field};
 use crate::sync::send_fd;
 use crate::sys;
@@ -71,6 +72,18 @@ pub(crate) fn listen_fds() -> Option<ListenFds> {
     let is_for_us = value("LISTEN_PID")?.parse() == Ok(rustix::process::getpid().as_raw_nonzero().get());
     let count = value("LISTEN_FDS")?.parse().ok().filter(|count| *count > 0)?;
     is_for_us.then(|| ListenFds { count, names: value("LISTEN_FDNAMES") })
+}
+
+/// The signals that this process ignores, and with it all that it makes: those that its caller does (nohup, for one), and SIGPIPE,
+/// which Rust's runtime does. The lowest bit is signal 1.
+///
+/// To ask the kernel about each of them would be sixty-four system calls, and a container starts with none of them ignored.
+pub(crate) fn ignored_signals() -> Result<u64> {
+    let status = read_proc("/proc/self/status")?;
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored
+        .and_then(|set| u64::from_str_radix(set.trim(), 16).ok())
+        .ok_or_else(|| Error::new("/proc/self/status doesn't say which signals are ignored"))
 }
 
 /// Whether the descriptors that `LISTEN_FDS` and `--preserve-fds` count are there.

@@ -98,7 +98,9 @@ pub(crate) fn container(options: &Options, terminal: TerminalGoes) -> Result<Cre
     }
     let sources = Opened::new(&plan)?;
     let gate = gate::make(claim.dir())?;
-    let inherited = Inherited { sources, gate, console_socket, hook_output: hook_output.try_clone()? };
+    let ignored_signals = caller::ignored_signals()?;
+    let hooks_write = hook_output.try_clone()?;
+    let inherited = Inherited { sources, gate, console_socket, hook_output: hooks_write, ignored_signals };
     let pidfd_sockets = pidfd_sockets.into_iter().flatten().collect();
     let opening = Opening { inherited, pidfd_sockets, hook_output: &hook_output };
     let (record, init, terminal) = from_plan(&plan, options, terminal, &claim, opening).inspect_err(|_| {

@@ -113,7 +113,8 @@ fn join(plan: &ExecPlan, container: &Container, options: &Options) -> Result<(Ch
     let handover = handover(plan, &container.record)?;
 
     let console_socket = console_socket.as_ref().map(AsFd::as_fd);
-    let joining = Joining { init: container.init.as_fd(), console_socket, placed_later: false };
+    let ignored_signals = caller::ignored_signals()?;
+    let joining = Joining { init: container.init.as_fd(), console_socket, placed_later: false, ignored_signals };
     let mut child = birth(plan, container, &joining, &options.cgroups)?;
     child.hand_listener_to(handover);
     let foreground = converse(plan, &mut child, container.record.resctrl.as_ref(), terminal, pidfd_socket);

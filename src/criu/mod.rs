@@ -25,6 +25,7 @@ pub use images::{Images, Stdio};
 pub use log::Log;
 
 use self::rpc::{Features, Kind, Options, Request, Response};
+use crate::caller::ignored_signals;
 use crate::error::{Annotate, Context, Error, Result};
 use crate::sync::receive;
 use crate::sys;
@@ -63,7 +64,7 @@ impl Program {
     /// # Errors
     /// Returns only when it can't be executed.
     pub fn execute(&self, served: &Served, kept: &[OwnedFd]) -> Result<Infallible> {
-        sys::reset_signals().call("sigprocmask")?;
+        sys::reset_signals(ignored_signals()?).call("sigprocmask")?;
         for fd in kept.iter().chain([&served.socket, &served.images]).chain(&served.work) {
             fcntl_setfd(fd, FdFlags::empty()).call("fcntl")?;
         }

@@ -28,6 +28,8 @@ pub struct Joining<'a> {
     pub console_socket: Option<BorrowedFd<'a>>,
     /// Whether it is born outside of the container's cgroup and has to wait until it was moved there.
     pub placed_later: bool,
+    /// See `caller::ignored_signals`.
+    pub ignored_signals: u64,
 }
 
 /// Runs in a process that was just born. Returns its exit status when it failed, and the parent was told why.
@@ -43,7 +45,7 @@ pub fn run(plan: &ExecPlan, joining: &Joining<'_>, parent: &Sync) -> u8 {
 
 /// The line from the clone to the program.
 fn attach(plan: &ExecPlan, joining: &Joining<'_>, parent: &Sync) -> Result<Infallible> {
-    let &Joining { init, console_socket, placed_later } = joining;
+    let &Joining { init, console_socket, ignored_signals, placed_later } = joining;
     let process = &plan.process;
 
     if placed_later {
@@ -67,7 +69,7 @@ fn attach(plan: &ExecPlan, joining: &Joining<'_>, parent: &Sync) -> Result<Infal
     personality::take_on(plan.personality)?;
     memory_policy::apply(plan.memory_policy.as_ref())?;
     confine_at(Moment::BeforePrivilegesGo, plan, parent)?;
-    identity::assume(process)?;
+    identity::assume(process, ignored_signals)?;
     if plan.has(Kind::Pid) {
         spawn::replace(parent, 0)?;
     }

@@ -49,7 +49,10 @@ pub(super) fn join_keyring(name: Option<&CStr>) -> Result<()> {
 }
 
 /// Becomes the user of the config. There is no way back; what needs privileges is done.
-pub(super) fn assume(process: &Process) -> Result<()> {
+///
+/// Rust's runtime ignores SIGPIPE, a caller may ignore others, and `run` holds most signals back for itself; a container starts with
+/// none of that.
+pub(super) fn assume(process: &Process, ignored_signals: u64) -> Result<()> {
     let _step = timeline::step("become the user");
     let Capabilities { bounding, .. } = process.capabilities;
     drop_from_bounding(bounding).field("process.capabilities.bounding")?;
@@ -63,7 +66,7 @@ pub(super) fn assume(process: &Process) -> Result<()> {
         set_no_new_privs(true).call("prctl(PR_SET_NO_NEW_PRIVS)").field("process.noNewPrivileges")?;
     }
     umask(Mode::from_raw_mode(process.user.umask));
-    sys::reset_signals().call("sigprocmask")
+    sys::reset_signals(ignored_signals).call("sigprocmask")
 }
 
 /// Also those that this program's libraries have no name for yet: the kernel says where they end.

@@ -48,6 +48,8 @@ pub struct Inherited {
     pub console_socket: Option<OwnedFd>,
     /// What hooks write to.
     pub hook_output: Output,
+    /// See `caller::ignored_signals`.
+    pub ignored_signals: u64,
 }
 
 /// Who hears of a failure.
@@ -78,7 +80,7 @@ pub fn run(plan: &Plan, inherited: Inherited, unjoined: Unjoined, parent: Sync) 
 /// The line from the clone to the program.
 fn init(plan: &Plan, inherited: Inherited, unjoined: Unjoined, audience: &mut Audience) -> Result<Infallible> {
     let Audience::Parent(parent) = &*audience else { return Err(Error::new("there is no parent to talk to")) };
-    let Inherited { sources, gate, console_socket, hook_output } = inherited;
+    let Inherited { sources, gate, console_socket, hook_output, ignored_signals } = inherited;
 
     namespaces::enter(plan, unjoined, parent)?;
     let sources = sources.complete(plan)?;
@@ -112,7 +114,7 @@ fn init(plan: &Plan, inherited: Inherited, unjoined: Unjoined, audience: &mut Au
     hooks::run(&plan.hooks.start_container, with(&this, hook_output.as_ref(), Some(&plan.process.env)))?;
     personality::take_on(plan.personality)?;
     memory_policy::apply(plan.memory_policy.as_ref())?;
-    become_the_user(plan, audience)?;
+    become_the_user(plan, ignored_signals, audience)?;
     program.execute()
 }
 
@@ -159,9 +161,11 @@ fn wait_at_gate(gate: OwnedFd, audience: &mut Audience) -> Result<()> {
 
 /// The container's user, under its filter. From the announcement on, the end of the connection means that the program was
 /// executed, and not that this process died.
-fn become_the_user(plan: &Plan, audience: &Audience) -> Result<()> {
+fn become_the_user(plan: &Plan, ignored_signals: u64, audience: &Audience) -> Result<()> {
     let Audience::Starter(caller) = audience else { return Err(Error::new("nobody asked for the program")) };
-    seccomp::assume_and_confine(&plan.process, plan.seccomp.as_ref(), caller, || gate::announce_program(caller))
+    seccomp::assume_and_confine(&plan.process, ignored_signals, plan.seccomp.as_ref(), caller, || {
+        gate::announce_program(caller)
+    })
 }
 
 fn with<'a>(state: &'a [u8], output: Option<&'a Output>, environment: Option<&'a [CString]>) -> Circumstances<'a> {

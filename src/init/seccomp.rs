@@ -30,22 +30,23 @@ pub(super) fn moment(process: &Process) -> Moment {
 /// a filter that is installed early may forbid it, so then it comes first.
 pub(super) fn assume_and_confine(
     process: &Process,
+    ignored_signals: u64,
     filter: Option<&Filter>,
     waiting: &Sync,
     announce: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
     let Some(filter) = filter else {
-        identity::assume(process)?;
+        identity::assume(process, ignored_signals)?;
         return announce();
     };
     match moment(process) {
         Moment::BeforePrivilegesGo => {
             announce()?;
             install(filter, waiting)?;
-            identity::assume(process)
+            identity::assume(process, ignored_signals)
         }
         Moment::BeforeTheProgram => {
-            identity::assume(process)?;
+            identity::assume(process, ignored_signals)?;
             announce()?;
             install(filter, waiting)
         }

@@ -32,15 +32,14 @@ pub fn keep_ended_children() {
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }
 
-/// Sets every signal to its default action, and blocks none.
+/// Sets the signals of the set, whose lowest bit is signal 1, to their default action, and blocks none.
 ///
-/// Rust's runtime ignores SIGPIPE, a caller may ignore others (nohup does), and `run` holds most back for itself; a container
-/// starts with none of that.
-pub fn reset_signals() -> Result<(), Errno> {
+/// Of those that aren't ignored execve(2) takes care.
+pub fn reset_signals(ignored: u64) -> Result<(), Errno> {
     let unblocked = nix::sys::signal::SigSet::empty().thread_set_mask();
     unblocked.map_err(|errno| Errno::from_raw_os_error(errno as i32))?;
-    for number in 1..=libc::SIGRTMAX() {
-        // SAFETY: SIG_DFL runs no code of ours. SIGKILL, SIGSTOP and the two that libc keeps to itself answer EINVAL, rightly.
+    for number in (1..=libc::SIGRTMAX()).filter(|number| ignored >> (number - 1) & 1 == 1) {
+        // SAFETY: SIG_DFL runs no code of ours. The ones that libc keeps to itself answer EINVAL, rightly.
         unsafe { libc::signal(number, libc::SIG_DFL) };
     }
     Ok(())
