@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::fcntl::AtFlags;
 use nix::unistd::execveat;
@@ -41,8 +42,13 @@ pub fn protect_early(mut args: impl Iterator<Item = OsString>) {
 ///
 /// To be called before anything is opened that the program needs, with the command line as it was given.
 pub fn protect() -> Result<()> {
+    static IS_PROTECTED: AtomicBool = AtomicBool::new(false);
+    if IS_PROTECTED.load(Ordering::Relaxed) {
+        return Ok(());
+    }
     let own = File::open("/proc/self/exe").call("open").doing(|| "/proc/self/exe")?;
     if is_protected(&own)? {
+        IS_PROTECTED.store(true, Ordering::Relaxed);
         // The kernel took the descriptor's number for a name.
         return rustix::thread::set_name(c"orlop").call("prctl(PR_SET_NAME)");
     }

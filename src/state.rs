@@ -20,6 +20,7 @@ use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use rustix::fs::{
@@ -160,7 +161,7 @@ impl Init {
     pub fn of(pid: Pid) -> Result<Self> {
         let pid = pid.as_raw_nonzero().get();
         let Stat { start_time, .. } = proc_stat(pid)?;
-        Ok(Self { pid, start_time, boot_id: boot_id()? })
+        Ok(Self { pid, start_time, boot_id: boot_id()?.into() })
     }
 
     /// Whether it is gone or going, which is when nothing can join it any more.
@@ -226,8 +227,14 @@ fn proc_stat(pid: i32) -> Result<Stat> {
     Ok(Stat { start_time, alive: !matches!(fields[0], "Z" | "X" | "x"), exiting: flags & EXITING != 0 })
 }
 
-fn boot_id() -> Result<String> {
-    Ok(read_proc("/proc/sys/kernel/random/boot_id")?.trim_end().into())
+/// Read once: `list` would ask for each container.
+fn boot_id() -> Result<&'static str> {
+    static BOOT: OnceLock<String> = OnceLock::new();
+    if BOOT.get().is_none() {
+        let id = read_proc("/proc/sys/kernel/random/boot_id")?;
+        BOOT.get_or_init(|| id.trim_end().into());
+    }
+    Ok(BOOT.get().map_or("", String::as_str))
 }
 
 /// A container's state directory, claimed for a new container and locked: removed when dropped, unless it is kept.
