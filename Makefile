@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # With musl, whose start costs a fraction of the other's: docs/decisions/0011-musl.md.
 export CARGO_BUILD_TARGET ?= $(shell uname -m)-unknown-linux-musl
 
-.PHONY: help setup demo build check unit oracle integration conformance conformance-test conformance-vm conformance-tables lanes engines quick-engines vm-test vm-shell test bench fuzz deny man install
+.PHONY: help setup demo build check unit oracle integration conformance conformance-test conformance-vm conformance-tables lanes engines quick-engines vm-test vm-shell test bench bench-vm fuzz deny man install
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -72,8 +72,11 @@ oracle: setup ## seccomp profiles against libseccomp
 
 test: check oracle conformance conformance-test integration lanes quick-engines ## everything but the whole of engines
 
-bench: setup root ## time and memory beside the other runtimes on this machine
-	benches/run.sh
+bench: setup root ## time and memory beside the other runtimes on this machine, into docs/benchmarks; ROUNDS=1000 to be closer
+	benches/run.sh $(if $(ROUNDS),rounds=$(ROUNDS))
+
+bench-vm: setup root ## in a virtual machine: the systemd driver beside crun's, and the smallest limits
+	benches/vm.sh
 
 fuzz: setup ## a fuzz target for a while: make fuzz TARGET=seccomp SECONDS=600
 	tools/setup.sh g++
