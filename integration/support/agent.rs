@@ -110,6 +110,7 @@ impl Notified {
     }
 
     /// Whether it was done. What it is about may be gone: ENOENT.
+    #[allow(clippy::cast_possible_truncation, reason = "with musl a request is an int, of the same bits")]
     fn try_request(&self, request: libc::c_ulong, data: *mut libc::c_void) -> bool {
         // SAFETY: each request is made with the structure that the kernel expects for it, and that outlives the call.
         let result = unsafe { libc::ioctl(self.listener.as_raw_fd(), request as _, data) };

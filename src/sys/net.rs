@@ -7,6 +7,9 @@ use rustix::io::Errno;
 
 use super::checked;
 
+/// The libc crate's own is of another type than its ioctl(2) takes, with musl.
+const SIOCSIFFLAGS: libc::Ioctl = 0x8914;
+
 /// Sets the device called `name`, of this process's network namespace, up.
 ///
 /// # Errors
@@ -29,6 +32,6 @@ pub fn bring_up(name: &CStr) -> Result<(), Errno> {
     // The flags start out as none but this one: a fresh loopback device has no others that could be set.
     request.ifr_ifru.ifru_flags = 1; // IFF_UP
     // SAFETY: SIOCSIFFLAGS reads an `ifreq`, which outlives the call.
-    checked(unsafe { libc::c_long::from(libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request)) })
+    checked(unsafe { libc::c_long::from(libc::ioctl(socket.as_raw_fd(), SIOCSIFFLAGS, &raw const request)) })
         .map(|_| ())
 }
