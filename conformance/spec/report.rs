@@ -307,7 +307,7 @@ fn note(notes: &mut Vec<(String, String)>, records: &[&Record], mark: Mark) -> S
     let mut references = String::new();
     for record in records.iter().filter(|record| mark_of(record) == mark) {
         let words: Vec<String> = told(record).iter().map(|(key, value)| format!("*{key}* {}", cell(value))).collect();
-        let entry = (format!("{}, {}", record.runtime, record.case), words.join("; "));
+        let entry = (format!("{}, {}", record.version, record.case), words.join("; "));
         let at = notes.iter().position(|known| *known == entry).unwrap_or_else(|| {
             notes.push(entry);
             notes.len() - 1
