@@ -3,8 +3,8 @@
 # Where rustup puts cargo, for a shell that was opened before it did.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
-# With musl, whose start costs a fraction of the other's: docs/decisions/0011-musl.md.
-export CARGO_BUILD_TARGET ?= $(shell uname -m)-unknown-linux-musl
+# With musl, whose start costs a fraction of the other's: docs/decisions/0011-musl.md. Asked anew for each line: setup may bring it.
+export CARGO_BUILD_TARGET ?= $(shell tools/target.sh)
 
 .PHONY: help setup demo build check unit oracle integration conformance conformance-test conformance-vm conformance-tables lanes engines quick-engines vm-test vm-shell test bench bench-vm fuzz deny man install
 

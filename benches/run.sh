@@ -8,12 +8,12 @@
 set -eu
 
 cd "$(dirname "$0")/.."
-export CARGO_BUILD_TARGET="${CARGO_BUILD_TARGET:-$(uname -m)-unknown-linux-musl}"
 target=${CARGO_TARGET_DIR:-target}
 work=$target/benches
 mkdir -p "$work"
 
 tools/setup.sh strace libseccomp-dev >&2
+export CARGO_BUILD_TARGET="${CARGO_BUILD_TARGET:-$(tools/target.sh)}"
 benches/peers.sh "$work/peers" >&2
 cc -static -O2 -Wall -Wextra -Werror -o "$work/floor" benches/floor.c
 cargo build --release >&2

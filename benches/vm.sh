@@ -7,7 +7,7 @@
 set -eu
 
 cd "$(dirname "$0")/.."
-export CARGO_BUILD_TARGET="${CARGO_BUILD_TARGET:-$(uname -m)-unknown-linux-musl}"
+export CARGO_BUILD_TARGET="${CARGO_BUILD_TARGET:-$(tools/target.sh)}"
 target=${CARGO_TARGET_DIR:-target}
 mkdir -p "$target/benches"
 cargo build --release

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what a build of Orlop needs and this machine lacks: a C linker with the static C library, git, and Rust with what it needs
-# for the target that CARGO_BUILD_TARGET names.
+# Installs what a build of Orlop needs and this machine lacks: a C linker with the static C library, git, and Rust, with
+# musl if it can be had.
 # Arguments are further programs and libraries to have, each in the package of its name (iproute2 brings ip): tools/setup.sh strace libseccomp-dev
 # It says what it does, does nothing when nothing is missing, and changes nothing else.
 set -eu
@@ -63,13 +63,20 @@ check_rust() {
 	done
 }
 
-# Only rustup has more than the machine's own target.
-check_target() {
-	[ -n "${CARGO_BUILD_TARGET:-}" ] || return 0
-	[ ! -d "$(rustc --print target-libdir --target "$CARGO_BUILD_TARGET")" ] || return 0
-	has rustup || fail "this Rust has no $CARGO_BUILD_TARGET, and rustup has: https://rustup.rs"
-	echo "setup: installing Rust's libraries for $CARGO_BUILD_TARGET"
-	rustup target add "$CARGO_BUILD_TARGET"
+# A program that is linked with musl starts faster (docs/decisions/0011-musl.md). Its libraries are rustup's to bring; where they can't
+# be had, the build takes the machine's own target, and asks again only after a `cargo clean`.
+add_musl() {
+	musl=$(uname -m)-unknown-linux-musl
+	tried=${CARGO_TARGET_DIR:-target}/musl-is-not-to-be-had
+	if [ -d "$(rustc --print target-libdir --target "$musl" 2> /dev/null)" ] || [ -e "$tried" ]; then
+		return
+	fi
+	if has rustup && echo "setup: installing Rust's libraries for $musl" && timeout 120 rustup target add "$musl"; then
+		return
+	fi
+	echo "setup: no libraries for $musl: what is built here starts slower" >&2
+	mkdir -p "$(dirname "$tried")"
+	touch "$tried"
 }
 
 packages=$(missing_packages "$@")
@@ -77,4 +84,4 @@ packages=$(missing_packages "$@")
 [ -z "$packages" ] || install_packages $packages
 has cargo || install_rust
 check_rust
-check_target
+add_musl
