@@ -38,9 +38,13 @@ pub fn keep_ended_children() {
 pub fn reset_signals(ignored: u64) -> Result<(), Errno> {
     let unblocked = nix::sys::signal::SigSet::empty().thread_set_mask();
     unblocked.map_err(|errno| Errno::from_raw_os_error(errno as i32))?;
-    for number in (1..=libc::SIGRTMAX()).filter(|number| ignored >> (number - 1) & 1 == 1) {
-        // SAFETY: SIG_DFL runs no code of ours. The ones that libc keeps to itself answer EINVAL, rightly.
-        unsafe { libc::signal(number, libc::SIG_DFL) };
+    // Of the kernel itself: a C library keeps some real-time signals from its own function, musl one more than glibc. A `struct
+    // sigaction` of the kernel's that is all zero is SIG_DFL, without flags.
+    let default = [0_u64; 4];
+    let none = std::ptr::null::<u64>();
+    for number in (1..=64).filter(|number| ignored >> (number - 1) & 1 == 1) {
+        // SAFETY: the kernel reads a structure that is no longer than `default`, and SIG_DFL runs no code of ours.
+        checked(unsafe { libc::syscall(libc::SYS_rt_sigaction, number, default.as_ptr(), none, size_of::<u64>()) })?;
     }
     Ok(())
 }
