@@ -31,7 +31,7 @@ check: setup ## format, lints and unit tests; needs no root
 integration: setup root ## the real binary against the real kernel
 	tools/setup.sh strace iproute2
 	cargo build --example probe
-	cargo test --test integration -- --logfile $${CARGO_TARGET_DIR:-target}/host-lane.log
+	log=$${CARGO_TARGET_DIR:-target}/host-lane.log status=0; cargo test --test integration -- --logfile "$$log" || status=$$?; cat "$$log"; exit $$status
 
 conformance: setup root ## the runtime specification against any runtime: make conformance RUNTIME=/usr/bin/crun CASE=hooks::
 	tools/setup.sh iproute2

@@ -12,14 +12,19 @@ modules='cgroup:: delete:: events:: features:: lifecycle:: pause:: resources:: r
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# HOST-LOG is that of libtest's --logfile: `ignored NAME`, `ok NAME`.
-sed -n 's/^ignored \([^ ]*\).*/\1/p' "$host" | sort > "$work/ignored"
+# HOST-LOG and the machine's results are the runner's lines: `test NAME ... ignored (needs …)`, and its closing one, which counts them.
+ignored() {
+    sed -n 's/^test \([^ ]*\) *\.\.\. ignored.*/\1/p' "$1" | sort
+}
+ignored "$host" > "$work/ignored"
+counted=$(sed -n 's/^test result: .* \([0-9]*\) ignored;.*/\1/p' "$host")
+[ "$counted" = "$(wc -l < "$work/ignored")" ] || { echo "vm: $host counts ${counted:-no} ignored cases, and names others" >&2; exit 1; }
 { cat "$work/ignored"; printf '%s\n' $modules; } > "$work/only"
 
 echo "vm: $(wc -l < "$work/ignored") cases that the host can't run, and: $modules"
 ORLOP_VM_RESULTS=$work/results "$here/run.sh" --only "$work/only"
 
-sed -n 's/^test \([^ ]*\) *\.\.\. ignored.*/\1/p' "$work/results" | sort > "$work/both"
+ignored "$work/results" > "$work/both"
 comm -12 "$work/ignored" "$work/both" > "$work/never"
 if [ -s "$work/never" ]; then
     echo "vm: no lane could run: $(paste -s -d ' ' "$work/never")"
