@@ -101,6 +101,9 @@ fn beside_the_guests_crun() {
     for round in 0..rounds(10) {
         for i in [round % 2, (round + 1) % 2] {
             let c = scoped().args(["exit", "0"]);
+            // crun wants to be told the slice.
+            let path = format!("system.slice:test:{}", c.id());
+            let c = c.set("/linux/cgroupsPath", path);
             c.write_config();
             let call = Call::new(c.dir(), &programs[i]).arg("--root").arg(c.state_root()).arg("--systemd-cgroup");
             let call = call.arg("run").arg("--bundle").arg(c.bundle()).arg(c.id());

@@ -135,8 +135,8 @@ fn from_plan(
         cgroup = Some(place(&child, scope, plan, claim)?);
     }
     // While the child builds its root: nothing runs in the cgroup yet but Orlop itself.
-    cgroup.as_ref().map_or(Ok(()), |cgroup| cgroup.restrict(&plan.cgroup))?;
-    let conversed = converse(plan, &mut child, terminal, hook_output);
+    let restricted = cgroup.as_ref().map_or(Ok(()), |cgroup| cgroup.restrict(&plan.cgroup));
+    let conversed = restricted.and_then(|()| converse(plan, &mut child, terminal, hook_output));
     let (main, net_devices) = conversed.map_err(|error| with_oom(cgroup.as_ref(), error))?;
     delegate(cgroup.as_mut(), &child, plan, claim)?;
     child.limit(&plan.process.rlimits)?;
@@ -203,10 +203,14 @@ fn converse(
     Ok((main, net_devices))
 }
 
-/// An init that died for want of memory can't say so itself.
+/// An init that died for want of memory can't say so itself. Nor can a scope of systemd's, which is gone as soon as its only process is.
 pub(crate) fn with_oom(cgroup: Option<&NewCgroup>, error: Error) -> Error {
-    match cgroup.and_then(NewCgroup::oom_kills) {
+    let Some(cgroup) = cgroup else { return error };
+    match cgroup.oom_kills() {
         Some(1..) => error.hint("the kernel's OOM killer ended it: linux.resources.memory.limit is too low"),
+        None if cgroup.is_gone() => {
+            error.hint("its scope has ended with its process, as where linux.resources.memory.limit is too low")
+        }
         _ => error,
     }
 }

@@ -226,6 +226,11 @@ impl NewCgroup {
         self.cgroup.oom_kills()
     }
 
+    /// Whether somebody has removed it: systemd does as soon as its last process has ended.
+    pub fn is_gone(&self) -> bool {
+        matches!(self.cgroup.read("cgroup.events"), Err(Errno::NOENT | Errno::NODEV))
+    }
+
     /// Has everything in it stop but these processes, which go to where this one is. Nothing is waited for: what is traced stands
     /// already.
     pub fn hold_all_but(&self, others: &[Pid]) -> Result<()> {
