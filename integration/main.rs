@@ -46,6 +46,7 @@ mod rootless;
 mod scale;
 mod scheduling;
 mod seccomp;
+mod shared_mounts;
 mod snooping;
 mod spec;
 mod state;
@@ -107,6 +108,7 @@ fn cases() -> Vec<Case> {
         namespaces::cases(),
         net_devices::cases(),
         mounts::cases(),
+        shared_mounts::cases(),
         mount_options::cases(),
         devices::cases(),
         masked::cases(),

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::support::case::cases;
-use crate::support::config::{drop_mount, drop_namespaces};
 use crate::support::{Container, HostMount, Need, needs};
 
 cases![
@@ -53,7 +52,6 @@ cases![
     a_hundred_mounts,
     mounts_in_a_user_namespace,
     bind_mounts_in_a_user_namespace,
-    no_mount_namespace_is_an_error,
 ];
 
 pub(crate) fn report_of(c: &Container) -> Value {
@@ -582,16 +580,4 @@ fn bind_mounts_in_a_user_namespace() {
     let output = c.args(["sequence", "cat", "/mnt/file", "--", "cat", "/mnt2", "--", "report"]).run().ok();
     assert!(output.stdout.starts_with("contentseen"), "{}", output.stdout);
     assert!(has_options(mount_at(&output.report(), "/mnt"), &["ro"]));
-}
-
-fn no_mount_namespace_is_an_error() {
-    needs(Need::Not("crun", "it changes the root without one"));
-    // Without a mount namespace of its own there is nothing to change the root in.
-    let c = Container::new().edit(|config| {
-        drop_namespaces(config, &["mount"]);
-        drop_mount(config, "/proc");
-    });
-    let before = fs::read_to_string("/proc/self/mountinfo").expect("read the own mounts").lines().count();
-    c.run().exits(1);
-    assert_eq!(fs::read_to_string("/proc/self/mountinfo").expect("read the own mounts").lines().count(), before);
 }

@@ -17,8 +17,10 @@ use crate::init;
 use crate::init::criu::Tools;
 use crate::inside::{Inside, is_char_device};
 use crate::mountinfo::{self, Entry};
-use crate::plan::checkpoint::{CheckpointRequest, DUMP_LOG, Dumped, LEFT_ALONE, dump, no_user_namespace};
-use crate::plan::{External, Kind};
+use crate::plan::checkpoint::{
+    CheckpointRequest, DUMP_LOG, Dumped, LEFT_ALONE, dump, no_mount_namespace, no_user_namespace,
+};
+use crate::plan::{ExecPlan, External, Kind};
 use crate::spawn::{self, Child};
 use crate::state::{Record, State, Status};
 use crate::sys;
@@ -50,6 +52,9 @@ pub fn checkpoint(options: &Options) -> Result<()> {
     state.try_lock()?;
     let (record, _init) = running(&state)?;
     refuse_user_namespace(&record)?;
+    if !ExecPlan::container_has(&record.exec, Kind::Mount)? {
+        return Err(no_mount_namespace());
+    }
     let criu = Program::find()?;
     let status_fd = options.status_fd.map(writable).transpose()?;
     let images = Images::make(&options.images).doing(|| "--image-path")?;

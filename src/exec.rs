@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 
 use crate::agent::Agent;
@@ -112,9 +113,14 @@ fn join(plan: &ExecPlan, container: &Container, options: &Options) -> Result<(Ch
 
     let handover = handover(plan, &container.record)?;
 
-    let console_socket = console_socket.as_ref().map(AsFd::as_fd);
-    let ignored_signals = caller::ignored_signals()?;
-    let joining = Joining { init: container.init.as_fd(), console_socket, placed_later: false, ignored_signals };
+    let root = root_without_mounts(plan, container)?;
+    let joining = Joining {
+        init: container.init.as_fd(),
+        root: root.as_ref().map(AsFd::as_fd),
+        console_socket: console_socket.as_ref().map(AsFd::as_fd),
+        placed_later: false,
+        ignored_signals: caller::ignored_signals()?,
+    };
     let mut child = birth(plan, container, &joining, &options.cgroups)?;
     child.hand_listener_to(handover);
     let foreground = converse(plan, &mut child, container.record.resctrl.as_ref(), terminal, pidfd_socket);
@@ -159,6 +165,20 @@ fn converse(
     }
     child.wait_executed()?;
     Ok(foreground)
+}
+
+/// The root of a container without a mount namespace, which is where its init has it.
+fn root_without_mounts(plan: &ExecPlan, container: &Container) -> Result<Option<OwnedFd>> {
+    if plan.has(Kind::Mount) {
+        return Ok(None);
+    }
+    let path = format!("/proc/{}/root", container.record.init.pid);
+    let root = open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    if container.record.init.is_ending() {
+        // The number may have been another process's already.
+        return Err(Error::new(STOPPED));
+    }
+    root.call("open").doing(|| path).map(Some)
 }
 
 /// The seccomp agent, connected before anything is made.

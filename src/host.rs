@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::statfs;
@@ -15,6 +16,17 @@ const SELINUX_MAGIC: i64 = 0xf97c_ff8c;
 
 const RESCTRL_MAGIC: i64 = 0x0765_5821;
 
+/// Whose mounts are those of a mount namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MountsOf {
+    /// This process's own.
+    Runtime,
+    /// Those of the machine's first process, and not this one's.
+    FirstProcess,
+    /// Anybody else's, as far as can be seen.
+    Others,
+}
+
 /// The machine, as far as a plan depends on it.
 #[derive(Debug, Default)]
 pub struct Host {
@@ -25,6 +37,8 @@ pub struct Host {
     apparmor: OnceCell<bool>,
     selinux: OnceCell<bool>,
     resctrl: OnceCell<Option<PathBuf>>,
+    /// The answer to [`Self::mounts_of`], in tests.
+    mounts_of: OnceCell<MountsOf>,
 }
 
 impl Host {
@@ -51,6 +65,12 @@ impl Host {
     #[cfg(test)]
     pub(crate) fn with_security_modules(apparmor: bool, selinux: bool) -> Self {
         Self { apparmor: OnceCell::from(apparmor), selinux: OnceCell::from(selinux), ..Self::default() }
+    }
+
+    /// A machine on which the one mount namespace that is asked for is that.
+    #[cfg(test)]
+    pub(crate) fn with_mounts_of(of: MountsOf) -> Self {
+        Self { mounts_of: OnceCell::from(of), ..Self::default() }
     }
 
     /// The same for root of a user namespace.
@@ -123,6 +143,21 @@ impl Host {
             )
         };
         self.resctrl.get_or_init(find_resctrl).as_deref().ok_or_else(missing)
+    }
+
+    /// Whose mount namespace that file stands for.
+    pub fn mounts_of(&self, path: &Path) -> MountsOf {
+        let identity = |path: &Path| std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+        let is = |process: &str| identity(path).is_some_and(|file| Some(file) == identity(Path::new(process)));
+        *self.mounts_of.get_or_init(|| {
+            if is("/proc/self/ns/mnt") {
+                MountsOf::Runtime
+            } else if is("/proc/1/ns/mnt") {
+                MountsOf::FirstProcess
+            } else {
+                MountsOf::Others
+            }
+        })
     }
 
     /// Whether this process may not be expected to own any cgroup: an unprivileged user's, or root's in a user namespace.

@@ -228,10 +228,13 @@ fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
 
 /// A procfs that nobody else has, attached nowhere, so that nothing can be mounted over any part of it (rule R2).
 ///
-/// In a user namespace without a pid namespace of its own none can be made. There it is the `/proc` that this process has
+/// In a user namespace without a pid and a mount namespace of its own none can be made. There it is the `/proc` that this process has
 /// still, before it enters the container's root; [`open_in_proc`] meets nothing that is mounted over parts of it.
 pub fn private_proc() -> Result<OwnedFd> {
-    let fs = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC).call("fsopen")?;
+    let fs = match fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC) {
+        Err(Errno::PERM) => return hosts_proc(),
+        opened => opened.call("fsopen")?,
+    };
     match fsconfig_create(&fs) {
         Err(Errno::PERM) => return hosts_proc(),
         made => made.call("fsconfig")?,

@@ -35,7 +35,7 @@ pub enum Source {
 /// Detached copies of the host's mounts, in the plan's order.
 #[derive(Debug)]
 pub struct Sources {
-    /// The container's root, with everything that is mounted below it.
+    /// The container's root, with everything that is mounted below it; without a mount namespace the directory itself.
     pub root: OwnedFd,
     /// One for each of the plan's mounts that is a bind mount, or may have to become one.
     pub mounts: Vec<Option<Source>>,
@@ -85,11 +85,22 @@ impl Sources {
         let file_limit = allow_many_files(plan.mounts.len());
         Ok(Self {
             file_limit,
-            root: copy(&plan.root.path, true).field("root.path")?,
+            root: root(plan).field("root.path")?,
             mounts: mount_sources(&plan.mounts, id_mapped, Some(&plan.cgroup.root))?,
             devices: devices(plan)?,
         })
     }
+}
+
+/// A copy is for attaching it, and without a mount namespace nothing is attached.
+fn root(plan: &Plan) -> Result<OwnedFd> {
+    if plan.namespaces.has(Kind::Mount) {
+        return copy(&plan.root.path, true);
+    }
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    open(&plan.root.path, flags, Mode::empty())
+        .call("open")
+        .doing(|| format!("{:?}", plan.root.path.display().to_string()))
 }
 
 /// The sources of mounts for a container that runs already.
@@ -225,7 +236,8 @@ fn check_is_proc(source: BorrowedFd<'_>) -> Result<()> {
 
 /// In a user namespace no device node can be made, and the host's are bound instead.
 fn devices(plan: &Plan) -> Result<Vec<OwnedFd>> {
-    let bound = plan.namespaces.has(Kind::User) || !rustix::process::geteuid().is_root();
+    let can_not_be_made = plan.namespaces.has(Kind::User) || !rustix::process::geteuid().is_root();
+    let bound = can_not_be_made && plan.namespaces.has(Kind::Mount);
     let nodes = plan.devices.as_ref().filter(|_| bound).map_or(&[][..], |devices| &devices.nodes);
     nodes.iter().map(|device| device_source(device).field(&device.field)).collect()
 }

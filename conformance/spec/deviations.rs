@@ -5,19 +5,21 @@
 const KNOWN: [(&str, &str, &str); 3] = [
     (
         "orlop",
-        "namespaces::inherited_mount",
-        "the container's mounts and its root would be the host's, which nobody means; the error says so",
+        "mounts::in_an_inherited_namespace",
+        "they would be mounted on the host, and stay there when the container is gone, as with runc and crun; the error names them, and \
+         the mount namespace that is missing",
     ),
     (
         "orlop",
         "operations::delete_of_a_created_one",
-        "engines delete what they created and did not start, without force, and every runtime lets them",
+        "containerd's shim deletes a task that was created and never started, without force (createdState.Delete), and every runtime \
+         lets it",
     ),
     (
         "orlop",
         "user::umask_of_the_caller",
-        "without a umask in the config it is 022, as in runc and crun: Docker's daemon has a umask of 0, which would make every file of \
-         a container everybody's",
+        "without a umask in the config it is 022, as in runc and crun: containerd and Docker name none, and a daemon's own umask, which a \
+         unit or a shell sets, would be that of all containers",
     ),
 ];
 

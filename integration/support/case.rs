@@ -80,6 +80,8 @@ pub(crate) enum Need {
     NoSelinux,
     /// resctrl is not mounted.
     NoResctrl,
+    /// The namespaces of process 1 can be looked at.
+    FirstProcess,
 }
 
 struct Unmet(String);
@@ -124,6 +126,10 @@ fn unmet(need: Need) -> Option<String> {
         Need::NoSelinux => missing(!std::path::Path::new("/sys/fs/selinux/policy").exists(), "SELinux is there".into()),
         Need::NoResctrl => {
             missing(!std::path::Path::new("/sys/fs/resctrl/schemata").exists(), "resctrl is there".into())
+        }
+        Need::FirstProcess => {
+            let seen = std::fs::metadata("/proc/1/ns/mnt").is_ok();
+            missing(seen, "needs to see the namespaces of process 1".into())
         }
         Need::Filesystem(name) => missing(Lane::knows_filesystem(name), format!("needs the file system {name}")),
     }

@@ -4,7 +4,7 @@
 # Runs the integration suite in a virtual machine: a real systemd, every cgroup v2 controller, all of root's capabilities. FILTER and
 # further words are the test runner's own. --only runs the cases that FILE names, a line each, and those of the modules that it
 # names (`cgroup::`). --shell gives a root shell there instead (leave it with `poweroff -f`). Another program than the integration suite
-# (conformance/engines/run.sh has one) is named by ORLOP_VM_SUITE, with a file that it needs beside it as ORLOP_VM_BRINGS, and the runtime
+# (conformance/engines/run.sh has one) is named by ORLOP_VM_SUITE, with a file or directory that it needs beside it as ORLOP_VM_BRINGS, and the runtime
 # that it is to test as ORLOP_VM_RUNTIME: a static program, or guest:/path for one of the guest's own.
 #
 # What is under test travels in on a disk made for this run; the image itself is not changed. The suite writes to the guest's second
@@ -48,7 +48,7 @@ esac
 if [ -n "${ORLOP_VM_SUITE-}" ]; then
     cp "$suite" "$work/lane/suite"
     [ ! -x "$built/examples/probe" ] || cp "$built/examples/probe" "$work/lane/probe"
-    [ -z "${ORLOP_VM_BRINGS-}" ] || cp "$ORLOP_VM_BRINGS" "$work/lane/"
+    [ -z "${ORLOP_VM_BRINGS-}" ] || cp -R "$ORLOP_VM_BRINGS" "$work/lane/"
 else
     cp "$suite" "$work/lane/deps/integration"
     cp "$built/examples/probe" "$work/lane/examples/probe"

@@ -10,6 +10,7 @@ use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{Mode, OFlags, open};
+use rustix::process::{chroot, fchdir};
 
 use super::seccomp::{self, Moment};
 use super::{console, identity, lsm, memory_policy, namespaces, personality, program, stdio, tell_and_wait, wait};
@@ -24,6 +25,8 @@ use crate::{spawn, sys, timeline};
 pub struct Joining<'a> {
     /// The container's init.
     pub init: BorrowedFd<'a>,
+    /// The container's root directory, where joining its namespaces doesn't lead there.
+    pub root: Option<BorrowedFd<'a>>,
     /// The connected socket of `--console-socket`.
     pub console_socket: Option<BorrowedFd<'a>>,
     /// Whether it is born outside of the container's cgroup and has to wait until it was moved there.
@@ -45,7 +48,7 @@ pub fn run(plan: &ExecPlan, joining: &Joining<'_>, parent: &Sync) -> u8 {
 
 /// The line from the clone to the program.
 fn attach(plan: &ExecPlan, joining: &Joining<'_>, parent: &Sync) -> Result<Infallible> {
-    let &Joining { init, console_socket, ignored_signals, placed_later } = joining;
+    let &Joining { init, root, console_socket, ignored_signals, placed_later } = joining;
     let process = &plan.process;
 
     if placed_later {
@@ -55,6 +58,7 @@ fn attach(plan: &ExecPlan, joining: &Joining<'_>, parent: &Sync) -> Result<Infal
     lsm::label_at_exec(&plan.labels, plan.keyring.is_some())?;
     namespaces::join_all(init, plan.namespaces)?;
     identity::become_root(plan.has(Kind::User), process.user.keeps_groups)?;
+    root.map_or(Ok(()), enter)?;
     let root = container_root()?;
     let cwd = program::existing_directory(process, &root)?;
     let terminal = console::open_streams(process, &root)?;
@@ -92,7 +96,13 @@ fn confine_at(now: Moment, plan: &ExecPlan, parent: &Sync) -> Result<()> {
     }
 }
 
-/// Joining a mount namespace led here.
+/// A container without a mount namespace has its root among the runtime's mounts.
+fn enter(root: BorrowedFd<'_>) -> Result<()> {
+    fchdir(root).call("fchdir")?;
+    chroot(".").call("chroot")
+}
+
+/// Joining a mount namespace led here, or [`enter`].
 pub(super) fn container_root() -> Result<Inside> {
     open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).call("open").map(Inside::new)
 }

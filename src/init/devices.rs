@@ -14,7 +14,7 @@ use super::mounts::put;
 use crate::error::{Annotate, Context, Error, Result};
 use crate::host::in_user_namespace;
 use crate::inside::{Inside, Make, exists};
-use crate::plan::{Device, DeviceKind, Devices, Plan};
+use crate::plan::{Device, DeviceKind, Devices, Kind, Plan};
 use crate::sources::device_source;
 use crate::timeline;
 
@@ -35,7 +35,7 @@ pub(super) fn make(plan: &Plan, root: &Inside, sources: Vec<OwnedFd>) -> Result<
     let mask = umask(Mode::empty());
     if sources.is_empty() {
         for device in &devices.nodes {
-            make_node_or_bind(device, root, dev.as_fd()).field(&device.field)?;
+            make_node_or_bind(plan, device, root, dev.as_fd()).field(&device.field)?;
         }
     }
     for (device, source) in devices.nodes.iter().zip(sources) {
@@ -46,8 +46,11 @@ pub(super) fn make(plan: &Plan, root: &Inside, sources: Vec<OwnedFd>) -> Result<
 }
 
 /// Root of a user namespace that this container shares can make no node; that is known by trying.
-fn make_node_or_bind(device: &Device, root: &Inside, dev: BorrowedFd<'_>) -> Result<()> {
+fn make_node_or_bind(plan: &Plan, device: &Device, root: &Inside, dev: BorrowedFd<'_>) -> Result<()> {
     match make_node(device, root, dev) {
+        Err(error) if error.errno() == Some(Errno::PERM) && !plan.namespaces.has(Kind::Mount) => Err(error
+            .doing(format!("make {}", device.path.display()))
+            .hint("root of a user namespace can make no device: without a mount namespace the root file system has to have it")),
         Err(error) if error.errno() == Some(Errno::PERM) && in_user_namespace() => {
             bind(device, root, &device_source(device)?)
         }

@@ -54,6 +54,9 @@ pub(super) fn enter(plan: &Plan, unjoined: Unjoined, parent: &Sync) -> Result<()
 /// for this process's children.
 pub(super) fn join_all(of: BorrowedFd<'_>, bits: u64) -> Result<()> {
     let _step = timeline::step("join the container's namespaces");
+    if bits == 0 {
+        return Ok(());
+    }
     let kinds = u32::try_from(bits).map_err(|_| Error::new("namespaces of no kind that setns(2) knows"))?;
     move_into_thread_name_spaces(of, ThreadNameSpaceType::from_bits_retain(kinds))
         .call("setns")

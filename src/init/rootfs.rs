@@ -10,28 +10,34 @@ use rustix::process::{chdir, chroot, fchdir, pivot_root};
 
 use crate::error::{Annotate, Context, Error, Result};
 use crate::inside::Inside;
-use crate::plan::{Plan, Propagation};
+use crate::plan::{Kind, Plan, Propagation};
 use crate::sys::{MountAttr, mount_setattr};
 use crate::timeline;
 
 const SLAVE: Propagation = Propagation { kind: libc::MS_SLAVE, recursive: true };
 
 /// Attaches the copy of the root file system where this process can look paths up in it: over its own directory, where hooks
-/// look for it by the path that they know.
+/// look for it by the path that they know. Without a mount namespace its directory is where it is, and nothing is changed.
 pub(super) fn attach(plan: &Plan, tree: OwnedFd) -> Result<Inside> {
     let _step = timeline::step("attach the root");
+    if plan.namespaces.has(Kind::Mount) {
+        attach_copy(plan, tree.as_fd())?;
+    }
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    Ok(Inside::new(tree))
+}
+
+fn attach_copy(plan: &Plan, tree: BorrowedFd<'_>) -> Result<()> {
     // Nothing that is mounted or unmounted here may reach the host.
     let old_root = open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).call("open")?;
     propagate(old_root.as_fd(), SLAVE).doing(|| "part from the host's mounts")?;
     let parted = plan.root.propagation.filter(|p| p.recursive && p.kind == libc::MS_PRIVATE).unwrap_or(SLAVE);
-    propagate(tree.as_fd(), parted).field("linux.rootfsPropagation")?;
+    propagate(tree, parted).field("linux.rootfsPropagation")?;
     let place = place(plan);
-    move_mount(&tree, "", CWD, place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+    move_mount(tree, "", CWD, place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
         .call("move_mount")
         .doing(|| format!("attach the root file system at {}", place.display()))
-        .field("root.path")?;
-    rustix::process::umask(Mode::from_raw_mode(0o022));
-    Ok(Inside::new(tree))
+        .field("root.path")
 }
 
 /// A process in a user namespace may not be allowed to see the directory, and one that is not going to pivot needs its root to
@@ -45,7 +51,7 @@ fn place(plan: &Plan) -> &Path {
 pub(super) fn enter(plan: &Plan, root: &Inside) -> Result<()> {
     let _step = timeline::step("enter the root");
     fchdir(root.root()).call("fchdir")?;
-    if plan.root.no_pivot {
+    if plan.root.no_pivot || !plan.namespaces.has(Kind::Mount) {
         chroot(".").call("chroot")?;
     } else {
         // The old root ends up on top of the new one, at the same place, and is taken off from there: pivot_root(2), NOTES.

@@ -208,7 +208,7 @@ mod tests {
         let process = json!({"cwd": "/", "user": {"uid": uid, "gid": 0}});
         let config = json!({"ociVersion": "1.3.0", "process": process, "mounts": [mount], "linux": linux});
         let spec: Spec = serde_json::from_value(config).unwrap();
-        owner(&spec, &Namespaces::new(&spec).unwrap(), &Host::with_cgroups("/sys/fs/cgroup", "/"))
+        owner(&spec, &Namespaces::new(&spec), &Host::with_cgroups("/sys/fs/cgroup", "/"))
     }
 
     #[test]

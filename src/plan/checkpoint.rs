@@ -261,7 +261,15 @@ pub fn no_user_namespace() -> Error {
     Error::new("CRIU can't restore a container that has a user namespace").field("linux.namespaces")
 }
 
+/// CRIU would take the host's mounts for the container's.
+pub fn no_mount_namespace() -> Error {
+    Error::new("a container without a mount namespace can't be checkpointed or restored").field("linux.namespaces")
+}
+
 fn refuse_what_no_restore_can_do(plan: &Plan) -> Result<()> {
+    if !plan.namespaces.has(Kind::Mount) {
+        return Err(no_mount_namespace());
+    }
     if plan.namespaces.has(Kind::User) {
         return Err(no_user_namespace());
     }

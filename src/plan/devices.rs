@@ -119,7 +119,7 @@ mod tests {
         let linux = json!({"namespaces": [{"type": "mount"}], "devices": devices});
         let spec: Spec =
             serde_json::from_value(json!({"ociVersion": "1.3.0", "mounts": mounts, "linux": linux})).unwrap();
-        let namespaces = super::super::Namespaces::new(&spec)?;
+        let namespaces = super::super::Namespaces::new(&spec);
         let bundle = Path::new("/b");
         let around = super::super::mounts::Surroundings { bundle, namespaces: &namespaces, ids: None, label: None };
         plan(&spec, &super::super::mounts::plan(&spec, &around)?)

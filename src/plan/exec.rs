@@ -141,6 +141,14 @@ impl ExecPlan {
         Ok(Self { namespaces, process, labels, seccomp, personality, memory_policy, keyring, preserve_fds })
     }
 
+    /// Whether the container of that record has a namespace of that kind.
+    ///
+    /// # Errors
+    /// When the record can't be read.
+    pub fn container_has(recorded: &RawValue, kind: super::Kind) -> Result<bool> {
+        Ok(Recorded::read(recorded)?.namespaces & kind.bit() != 0)
+    }
+
     /// Whether the container has a namespace of that kind.
     pub fn has(&self, kind: super::Kind) -> bool {
         self.namespaces & kind.bit() != 0
@@ -295,7 +303,7 @@ mod tests {
             "linux": {"namespaces": [{"type": "mount"}, {"type": "pid"}]}
         });
         let spec: Spec = serde_json::from_value(config).unwrap();
-        let namespaces = Namespaces::new(&spec).unwrap();
+        let namespaces = Namespaces::new(&spec);
         record(&spec, &namespaces, &Request { id: "box".into(), ..Request::default() }, None, false).unwrap()
     }
 

@@ -44,6 +44,9 @@ impl LiveMounts {
         let mut spec = Spec::default();
         spec.set_linux(None).set_mounts(Some(file.mounts));
         let own = Namespaces::of_bits(namespaces);
+        if !own.has(Kind::Mount) {
+            return Err(Error::new("the container has no mount namespace: its mounts would be the host's"));
+        }
         let around = Surroundings { bundle, namespaces: &own, ids: None, label: label.as_ref() };
         Ok(Self { namespaces, mounts: mounts::plan(&spec, &around)? })
     }
@@ -104,6 +107,20 @@ mod tests {
         ] {
             let error = add(json!([mount])).unwrap_err().to_string();
             assert!(error.starts_with(field), "{error}");
+        }
+    }
+
+    #[test]
+    fn without_a_mount_namespace_nothing_is_mounted() {
+        let process = json!({"cwd": "/", "user": {"uid": 0, "gid": 0}});
+        let recorded = json!({"process": process, "namespaces": Kind::Pid.bit(), "keyring": null});
+        let recorded = serde_json::value::to_raw_value(&recorded).unwrap();
+        let file =
+            || MountsFile { mounts: serde_json::from_value(json!([{"destination": "/x", "type": "tmpfs"}])).unwrap() };
+        for refused in
+            [LiveMounts::to_add(&recorded, file(), Path::new("/b")), LiveMounts::to_remove(&recorded, file())]
+        {
+            assert!(refused.unwrap_err().to_string().starts_with("the container has no mount namespace"));
         }
     }
 

@@ -20,6 +20,7 @@ mod personality;
 mod process;
 pub mod resources;
 mod scheduling;
+mod shared_mounts;
 mod sysctl;
 pub mod systemd;
 mod time;
@@ -186,7 +187,7 @@ pub struct Root {
     pub readonly: bool,
     /// `linux.rootfsPropagation`, applied to the container's `/` when it is one.
     pub propagation: Option<Propagation>,
-    /// Whether to chroot instead of `pivot_root`.
+    /// Whether to chroot instead of `pivot_root`, which a container without a mount namespace does in any case.
     pub no_pivot: bool,
 }
 
@@ -235,7 +236,8 @@ impl Plan {
         let spec = &*with_notify(&bundle.spec, request);
         let linux = spec.linux().as_ref();
         let annotated = annotations::Annotated::decide(spec.annotations().as_ref())?;
-        let namespaces = Namespaces::new(spec)?;
+        let namespaces = Namespaces::new(spec).spare_the_hosts_mounts(host)?;
+        shared_mounts::check(&bundle.spec, request, &namespaces)?;
         let ids = IdMaps::new(spec, &namespaces);
         let mount_label = MountLabel::decide(spec, annotated.mount_context, host)?;
         let around = mounts::Surroundings {

@@ -540,7 +540,7 @@ mod tests {
     fn plan_labelled(mounts: &Value, linux: &Value, label: Option<&MountLabel>) -> Result<Vec<Mount>> {
         let spec: Spec =
             serde_json::from_value(json!({"ociVersion": "1.3.0", "mounts": mounts, "linux": linux})).unwrap();
-        let namespaces = Namespaces::new(&spec)?;
+        let namespaces = Namespaces::new(&spec);
         let ids = IdMaps::new(&spec, &namespaces);
         plan(&spec, &Surroundings { bundle: Path::new("/bundle"), namespaces: &namespaces, ids: ids.as_ref(), label })
     }

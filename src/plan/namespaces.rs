@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use oci_spec::runtime::{LinuxIdMapping, LinuxNamespaceType, Spec};
 
 use crate::error::{Error, Result};
+use crate::host::{Host, MountsOf};
 
 /// A kind of namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +100,8 @@ pub struct Namespaces {
 }
 
 impl Namespaces {
-    pub(super) fn new(spec: &Spec) -> Result<Self> {
+    /// As the config lists them. A type that isn't listed is the runtime's own (config-linux.md, Namespaces).
+    pub(super) fn new(spec: &Spec) -> Self {
         let mut namespaces = Self::default();
         let listed = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_deref()).unwrap_or_default();
         for (i, namespace) in listed.iter().enumerate() {
@@ -111,11 +113,27 @@ impl Namespaces {
                 None => namespaces.new |= kind.bit(),
             }
         }
-        if !namespaces.has(Kind::Mount) {
-            return Err(Error::new("needs a mount namespace: without one, the container's mounts would be the host's")
-                .field("linux.namespaces"));
+        namespaces
+    }
+
+    /// Takes care that nothing is mounted among the host's mounts, nor its root taken away: the container's are put in order in the
+    /// mount namespace that it has. The path of the runtime's own says the same as no entry at all.
+    ///
+    /// # Errors
+    /// For the mount namespace of the machine's first process, where that is not the runtime's own.
+    pub(super) fn spare_the_hosts_mounts(mut self, host: &Host) -> Result<Self> {
+        let Some(joined) = self.joined(Kind::Mount) else { return Ok(self) };
+        match host.mounts_of(&joined.path) {
+            MountsOf::Others => Ok(self),
+            MountsOf::Runtime => {
+                self.joined.retain(|joined| joined.kind != Kind::Mount);
+                Ok(self)
+            }
+            MountsOf::FirstProcess => {
+                let text = "is that of process 1: the container's mounts and its root would be the host's";
+                Err(Error::new(text).field(&joined.field))
+            }
         }
-        Ok(namespaces)
     }
 
     /// Whether the container gets a fresh one.
@@ -232,7 +250,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn plan(namespaces: &serde_json::Value) -> Result<Namespaces> {
+    fn plan(namespaces: &serde_json::Value) -> Namespaces {
         let config = json!({"ociVersion": "1.3.0", "linux": {"namespaces": namespaces}});
         Namespaces::new(&serde_json::from_value(config).unwrap())
     }
@@ -240,7 +258,7 @@ mod tests {
     #[test]
     fn new_and_joined() {
         let list = json!([{"type": "mount"}, {"type": "pid"}, {"type": "network", "path": "/run/netns/x"}, {"type": "uts", "path": ""}]);
-        let plan = plan(&list).unwrap();
+        let plan = plan(&list);
         assert!(plan.is_new(Kind::Mount) && plan.is_new(Kind::Pid) && plan.is_new(Kind::Uts));
         assert!(!plan.is_new(Kind::Network) && plan.has(Kind::Network) && !plan.has(Kind::Ipc));
         let joined = plan.joined(Kind::Network).unwrap();
@@ -248,9 +266,13 @@ mod tests {
     }
 
     #[test]
-    fn a_mount_namespace_is_needed() {
-        let error = plan(&json!([{"type": "pid"}])).unwrap_err().to_string();
-        assert!(error.starts_with("linux.namespaces: needs a mount namespace"), "{error}");
+    fn the_hosts_mounts_are_spared() {
+        let list = |path: &str| plan(&json!([{"type": "pid"}, {"type": "mount", "path": path}]));
+        let spared = |path: &str, of| list(path).spare_the_hosts_mounts(&Host::with_mounts_of(of));
+        assert!(!spared("/proc/self/ns/mnt", MountsOf::Runtime).unwrap().has(Kind::Mount));
+        assert!(spared("/run/mine", MountsOf::Others).unwrap().has(Kind::Mount));
+        let error = spared("/proc/1/ns/mnt", MountsOf::FirstProcess).unwrap_err().to_string();
+        assert!(error.starts_with("linux.namespaces[1].path: is that of process 1"), "{error}");
     }
 
     #[test]

@@ -71,7 +71,7 @@ mod tests {
     fn decide(devices: &Value, namespaces: &Value) -> Result<Vec<NetDevice>> {
         let linux = json!({"namespaces": namespaces, "netDevices": devices});
         let spec = serde_json::from_value(json!({"ociVersion": "1.3.0", "linux": linux})).unwrap();
-        let namespaces = Namespaces::new(&spec).unwrap();
+        let namespaces = Namespaces::new(&spec);
         plan(&spec, &namespaces, &Host::with_cgroups("/sys/fs/cgroup", "/x"))
     }
 

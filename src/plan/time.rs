@@ -54,7 +54,7 @@ mod tests {
 
     fn plan(linux: &Value) -> Result<Vec<TimeOffset>> {
         let spec = serde_json::from_value(json!({"ociVersion": "1.3.0", "linux": linux})).unwrap();
-        let namespaces = Namespaces::new(&spec).unwrap();
+        let namespaces = Namespaces::new(&spec);
         offsets(spec.linux().as_ref(), &namespaces)
     }
 

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::filesystems::mount_at;
+use super::namespaces::{create_in_own_mounts, sharing_mounts};
 use crate::case::cases;
 use crate::container::Container;
 use crate::outcome::{Verdict, expect, same};
@@ -10,6 +11,7 @@ use crate::subject::Subject;
 
 cases![
     order,
+    in_an_inherited_namespace,
     no_destination,
     relative_destination,
     bind_absolute,
@@ -39,6 +41,18 @@ fn order(s: &Subject) -> Verdict {
         format!("/a/inside is {:?}", &text[..text.len().min(20)]),
     )?;
     expect(text.contains("\"inside\""), "the third mount is in the second", "it isn't there")
+}
+
+/// Without a mount namespace in the config they are made in the runtime's.
+fn in_an_inherited_namespace(s: &Subject) -> Verdict {
+    let c = sharing_mounts(s).args(["cat", "/mnt/inside"]);
+    let source = c.source("volume");
+    let c = c.bind(&source, "/mnt", []);
+    let (_, created) = create_in_own_mounts(&c)?;
+    created.ok()?;
+    c.start()?;
+    c.wait_exit()?;
+    expect(c.stdout() == "volume", "the file of the source is there", c.stdout())
 }
 
 fn no_destination(s: &Subject) -> Verdict {

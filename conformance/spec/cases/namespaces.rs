@@ -1,8 +1,11 @@
 //! Namespaces: new ones, inherited ones, joined ones.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use rustix::mount::{MountFlags, mount};
 use serde_json::json;
 
 use crate::case::cases;
@@ -10,7 +13,7 @@ use crate::config::{add_namespace, drop_namespaces, join_namespace};
 use crate::container::{Container, namespace_of};
 use crate::lane::Lane;
 use crate::outcome::{Verdict, expect, same};
-use crate::subject::Subject;
+use crate::subject::{Done, Subject};
 
 cases![
     no_type,
@@ -267,22 +270,41 @@ fn inherited_user(s: &Subject) -> Verdict {
     inherited(s, "user")
 }
 
-/// The runtime is called in a mount namespace of its own, since it may change the root of that.
-fn inherited_mount(s: &Subject) -> Verdict {
-    let c = Container::new(s).args(["sleep"]).edit(|config| drop_namespaces(config, &["mount"]));
+/// A container that shares the runtime's mounts, and asks for none.
+pub(super) fn sharing_mounts(s: &Subject) -> Container<'_> {
+    let c = Container::new(s).directory("/dev").directory("/proc").set("/mounts", json!([]));
+    c.edit(|config| drop_namespaces(config, &["mount"]))
+}
+
+/// The runtime is called in a mount namespace of its own, since it may change the root of that, and what it mounts stays there. A
+/// procfs is mounted in it already: that some runtimes need one is not what these cases are about.
+/// Returns that namespace, and what came of `create`.
+pub(super) fn create_in_own_mounts(c: &Container) -> Verdict<(String, Done)> {
+    let proc = c.rootfs().join("proc");
     let call = c.create_call().arg(c.id());
     let made = std::thread::scope(|scope| {
         let create = || {
             crate::lane::unshare_mounts().expect("make a mount namespace");
+            mount("proc", proc, "proc", MountFlags::empty(), None).expect("mount a procfs");
             let own = namespace_of("thread-self", "mnt");
             (own, call.run())
         };
         scope.spawn(create).join().expect("the thread doesn't panic")
     });
-    let outside = made.0?;
-    c.remember(made.1).ok()?;
+    Ok((made.0?, c.remember(made.1)))
+}
+
+fn inherited_mount(s: &Subject) -> Verdict {
+    let c = sharing_mounts(s).args(["sleep"]);
+    let (outside, created) = create_in_own_mounts(&c)?;
+    created.ok()?;
+    c.start()?;
+    c.wait_for("ready")?;
     let inside = c.namespace("mnt")?;
-    expect(inside == outside, format!("the runtime's mount namespace, {outside}"), inside)
+    expect(inside == outside, format!("the runtime's mount namespace, {outside}"), inside)?;
+    let root = fs::metadata(format!("/proc/{}/root", c.pid()?)).and_then(|root| Ok((root, fs::metadata(c.rootfs())?)));
+    let is_its_own = root.as_ref().is_ok_and(|(seen, own)| (seen.dev(), seen.ino()) == (own.dev(), own.ino()));
+    expect(is_its_own, "its root is that of the config", format!("{root:?}"))
 }
 
 fn twice(s: &Subject) -> Verdict {

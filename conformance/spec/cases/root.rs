@@ -2,12 +2,13 @@
 
 use serde_json::json;
 
+use super::namespaces::{create_in_own_mounts, sharing_mounts};
 use crate::case::cases;
 use crate::container::Container;
 use crate::outcome::{Verdict, expect, same};
 use crate::subject::Subject;
 
-cases![none, no_path, absolute, relative, missing, a_file, readonly, writable];
+cases![none, no_path, absolute, relative, missing, a_file, readonly, readonly_in_an_inherited_namespace, writable];
 
 fn none(s: &Subject) -> Verdict {
     Container::new(s).unset("/root").create_refused("the config has no root")
@@ -45,6 +46,20 @@ fn a_file(s: &Subject) -> Verdict {
 fn readonly(s: &Subject) -> Verdict {
     let seen = Container::new(s).set("/root/readonly", true).args(["try-mkdir", "/new"]).says()?;
     expect(seen == "EROFS", "a directory can't be made in the root: EROFS", seen)
+}
+
+/// In force, or an error: what can't be applied isn't left out.
+fn readonly_in_an_inherited_namespace(s: &Subject) -> Verdict {
+    let c = sharing_mounts(s).set("/root/readonly", true).args(["try-mkdir", "/new"]);
+    let (_, created) = create_in_own_mounts(&c)?;
+    if created.failed() && !created.message().is_empty() {
+        return Ok(());
+    }
+    created.ok()?;
+    c.start()?;
+    c.wait_exit()?;
+    let seen = c.stdout();
+    expect(seen.trim() == "EROFS", "an error of create, or a directory can't be made in the root: EROFS", seen)
 }
 
 fn writable(s: &Subject) -> Verdict {
