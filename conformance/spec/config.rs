@@ -2,6 +2,9 @@
 
 use serde_json::{Value, json};
 
+use super::edit::set;
+pub(crate) use super::edit::{add_user_namespace, drop_mount, drop_namespaces, join_namespace};
+
 const CAPABILITIES: [&str; 3] = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
 
 /// Everything usual; the program is `probe report`.
@@ -38,36 +41,8 @@ pub(crate) fn usual(cgroup: &str) -> Value {
     })
 }
 
-fn list<'a>(config: &'a mut Value, pointer: &str) -> &'a mut Vec<Value> {
-    config.pointer_mut(pointer).and_then(Value::as_array_mut).expect("the usual config has that list")
-}
-
-/// The namespaces without those of the types named.
-pub(crate) fn drop_namespaces(config: &mut Value, kinds: &[&str]) {
-    list(config, "/linux/namespaces").retain(|namespace| !kinds.iter().any(|kind| namespace["type"] == *kind));
-}
-
-/// The namespace at `path` in place of a new one of that type.
-pub(crate) fn join_namespace(config: &mut Value, kind: &str, path: &str) {
-    drop_namespaces(config, &[kind]);
-    list(config, "/linux/namespaces").push(json!({"type": kind, "path": path}));
-}
-
 /// A new namespace of that type.
 pub(crate) fn add_namespace(config: &mut Value, kind: &str) {
     drop_namespaces(config, &[kind]);
-    list(config, "/linux/namespaces").push(json!({"type": kind}));
-}
-
-/// A new user namespace in which the container's ids start at `host` outside.
-pub(crate) fn add_user_namespace(config: &mut Value, host: u32, size: u32) {
-    add_namespace(config, "user");
-    let map = json!([{"containerID": 0, "hostID": host, "size": size}]);
-    config["linux"]["uidMappings"] = map.clone();
-    config["linux"]["gidMappings"] = map;
-}
-
-/// Without the mount at a destination.
-pub(crate) fn drop_mount(config: &mut Value, destination: &str) {
-    list(config, "/mounts").retain(|mount| mount["destination"] != destination);
+    set(config, "/linux/namespaces/-", json!({"type": kind}));
 }

@@ -10,6 +10,7 @@ use rustix::process::{Pid, PidfdFlags};
 use serde_json::{Value, json};
 
 use super::config::{add_user_namespace, usual};
+use super::edit;
 use super::lane::Lane;
 use super::leftovers;
 use super::outcome::{Verdict, expect, wrong};
@@ -61,21 +62,12 @@ impl<'s> Container<'s> {
 
     /// Sets the value at a JSON pointer; `-` as the last part appends to a list.
     pub(crate) fn set(self, pointer: &str, value: impl Into<Value>) -> Self {
-        let (parent, key) = pointer.rsplit_once('/').expect("a JSON pointer has a slash");
-        self.edit(|config| match config.pointer_mut(parent).unwrap_or_else(|| panic!("nothing at {parent}")) {
-            Value::Array(list) if key == "-" => list.push(value.into()),
-            Value::Array(list) => list[key.parse::<usize>().expect("an index")] = value.into(),
-            other => other[key] = value.into(),
-        })
+        self.edit(|config| edit::set(config, pointer, value.into()))
     }
 
     /// Removes the value at a JSON pointer.
     pub(crate) fn unset(self, pointer: &str) -> Self {
-        let (parent, key) = pointer.rsplit_once('/').expect("a JSON pointer has a slash");
-        self.edit(|config| {
-            let parent = config.pointer_mut(parent).and_then(Value::as_object_mut).expect("an object");
-            parent.remove(key).unwrap_or_else(|| panic!("nothing at {pointer}"));
-        })
+        self.edit(|config| edit::unset(config, pointer))
     }
 
     pub(crate) fn mount(self, mount: Value) -> Self {
@@ -114,10 +106,7 @@ impl<'s> Container<'s> {
         args.extend(options.iter().map(|option| json!(option)));
         let mut hook = json!({"path": program, "args": args});
         change(&mut hook);
-        container.edit(|config| match config["hooks"][kind].as_array_mut() {
-            Some(hooks) => hooks.push(hook),
-            None => config["hooks"][kind] = json!([hook]),
-        })
+        container.edit(|config| edit::add_hook(config, kind, hook))
     }
 
     pub(crate) fn file(self, path: &str, content: &str) -> Self {

@@ -6,26 +6,20 @@ use std::fs;
 use std::io::Error;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
 use rustix::thread::UnshareFlags;
 
 use super::leftovers;
-
-#[path = "../../integration/probe/source.rs"]
-mod source;
-
-const CGROUP: &str = "/sys/fs/cgroup";
-const CGROUP2_SUPER_MAGIC: u32 = 0x6367_7270;
+pub(crate) use super::machine::unshare_mounts;
+use super::machine::{CGROUP, install_probe, own_cgroup, part_from_the_host};
 
 pub(crate) struct Lane {
     dir: tempfile::TempDir,
     probe: PathBuf,
     /// The cgroup that the suite came from, below the mount.
-    came_from: String,
+    came_from: PathBuf,
     controllers: Vec<String>,
     patience: u32,
 }
@@ -42,19 +36,12 @@ impl Lane {
         if !rustix::process::geteuid().is_root() {
             return Err(Error::other("needs root"));
         }
-        // What a runtime leaves behind is adopted here, and so can be reaped.
-        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-        unshare_mounts()?;
-        mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)?;
-        if !is_cgroup2(CGROUP) {
-            replace_cgroup_mounts()?;
-        }
+        part_from_the_host()?;
         // A container's mapped root has to get through to its root file system.
         let open = fs::Permissions::from_mode(0o755);
         let dir = tempfile::Builder::new().prefix("conformance-").permissions(open).tempdir()?;
         let probe = install_probe(dir.path())?;
-        let table = fs::read_to_string("/proc/self/cgroup")?;
-        let came_from = table.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default().to_owned();
+        let came_from = own_cgroup()?;
         let controllers = fs::read_to_string(Path::new(CGROUP).join("cgroup.controllers"))?;
         let controllers: Vec<String> = controllers.split_whitespace().map(str::to_owned).collect();
         let patience = std::env::var("ORLOP_TEST_PATIENCE").ok().and_then(|times| times.parse().ok()).unwrap_or(1);
@@ -113,45 +100,8 @@ impl Lane {
     }
 }
 
-/// A new mount namespace for this thread.
-#[expect(deprecated, reason = "the safe form is unsound for descriptor tables alone, which stay shared here")]
-pub(crate) fn unshare_mounts() -> std::io::Result<()> {
-    Ok(rustix::thread::unshare(UnshareFlags::NEWNS)?)
-}
-
 /// New namespaces for this thread.
-#[expect(deprecated, reason = "as above")]
+#[expect(deprecated, reason = "the safe form is unsound for descriptor tables alone, which stay shared here")]
 pub(crate) fn unshare(flags: UnshareFlags) -> std::io::Result<()> {
     Ok(rustix::thread::unshare(flags)?)
-}
-
-fn is_cgroup2(path: &str) -> bool {
-    rustix::fs::statfs(path).is_ok_and(|fs| u32::try_from(fs.f_type).is_ok_and(|magic| magic == CGROUP2_SUPER_MAGIC))
-}
-
-fn replace_cgroup_mounts() -> std::io::Result<()> {
-    let table = fs::read_to_string("/proc/self/mountinfo")?;
-    let targets = table.lines().filter_map(|line| line.split(' ').nth(4));
-    for target in targets.filter(|target| Path::new(target).starts_with(CGROUP)).collect::<Vec<_>>().into_iter().rev() {
-        unmount(target, UnmountFlags::DETACH)?;
-    }
-    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RELATIME;
-    Ok(mount("cgroup2", CGROUP, "cgroup2", flags, None)?)
-}
-
-/// The probe lies beside the suite, or where cargo builds it: `…/deps/conformance-HASH` and `…/examples/probe`.
-fn install_probe(dir: &Path) -> std::io::Result<PathBuf> {
-    let suite = std::env::current_exe()?;
-    let places =
-        [suite.with_file_name("probe"), suite.ancestors().nth(2).unwrap_or(Path::new("/")).join("examples/probe")];
-    let built = places.iter().find(|place| place.is_file());
-    let missing = |why: &str| Error::other(format!("the probe: {why}; `cargo build --example probe`"));
-    let installed = dir.join("probe");
-    fs::copy(built.ok_or_else(|| missing("not built"))?, &installed)?;
-    let source = Command::new(&installed).arg("source").output()?.stdout;
-    if String::from_utf8_lossy(&source).trim() == source::hash() {
-        Ok(installed)
-    } else {
-        Err(missing("not built from this source"))
-    }
 }

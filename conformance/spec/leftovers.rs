@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 use super::lane::Lane;
+pub(crate) use super::processes::stat;
+use super::processes::{self, mounts_below};
 
 /// The variable that each call carries, so that a process outside of the container's cgroup can be told to be its.
 pub(crate) const MARK: &str = "CONFORMANCE_CONTAINER";
@@ -72,41 +74,9 @@ pub(crate) fn remove_cgroup(cgroup: &Path) -> Result<(), String> {
 
 /// Living processes of that container, with their command lines. Reaps its dead on the way.
 pub(crate) fn processes_of(id: &str) -> Vec<(i32, String)> {
-    let mut found = Vec::new();
-    for pid in pids() {
-        if !belongs_to(pid, id) {
-            continue;
-        }
-        match stat(pid) {
-            Some(('Z' | 'X', parent)) if parent == std::process::id().cast_signed() => {
-                reap(pid);
-            }
-            Some(('Z' | 'X', _)) | None => {}
-            Some(_) => found.push((pid, words(pid))),
-        }
-    }
-    found
-}
-
-fn belongs_to(pid: i32, id: &str) -> bool {
-    let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-    let in_cgroup = cgroup.lines().any(|line| line.split('/').any(|part| part.trim_end_matches(" (deleted)") == id));
-    in_cgroup || {
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|entry| entry == format!("{MARK}={id}").as_bytes())
-    }
-}
-
-fn pids() -> Vec<i32> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
-}
-
-/// A process's state letter and parent.
-pub(crate) fn stat(pid: i32) -> Option<(char, i32)> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let mut rest = stat.rsplit_once(") ")?.1.split(' ');
-    Some((rest.next()?.chars().next()?, rest.next()?.parse().ok()?))
+    processes::of_container(id, MARK, |pid| {
+        reap(pid);
+    })
 }
 
 /// Whether it exists and isn't a zombie.
@@ -114,19 +84,8 @@ pub(crate) fn is_alive(pid: i32) -> bool {
     stat(pid).is_some_and(|(state, _)| !matches!(state, 'Z' | 'X'))
 }
 
-fn words(pid: i32) -> String {
-    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).replace('\0', " ").trim().to_owned()
-}
-
 /// Takes the exit of a process that the runtime left to the suite: the code, or 128 and the signal.
 pub(crate) fn reap(pid: i32) -> Option<i32> {
     let (_, status) = waitpid(Pid::from_raw(pid), WaitOptions::NOHANG).ok()??;
     status.exit_status().or(status.terminating_signal().map(|signal| 128 + signal))
-}
-
-pub(crate) fn mounts_below(dir: &Path) -> Vec<String> {
-    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let targets = table.lines().filter_map(|line| line.split(' ').nth(4)).map(str::to_owned);
-    targets.filter(|target| Path::new(target).starts_with(dir)).collect()
 }

@@ -15,11 +15,17 @@ mod config;
 mod container;
 mod deviations;
 mod differences;
+#[path = "../../integration/support/edit.rs"]
+mod edit;
 mod lane;
 mod leftovers;
+#[path = "../../integration/support/machine.rs"]
+mod machine;
 #[path = "../../integration/support/network.rs"]
 mod network;
 mod outcome;
+#[path = "../../integration/support/processes.rs"]
+mod processes;
 mod report;
 mod self_test;
 mod sentence;

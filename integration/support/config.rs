@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+pub(crate) use super::edit::{add_user_namespace, drop_mount, drop_namespaces, join_namespace};
+
 const CAPABILITIES: [&str; 3] = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
 
 /// `1.0.2`, because older releases of other runtimes refuse newer ones.
@@ -50,30 +52,4 @@ fn mounts() -> Value {
         {"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
          "options": ["nosuid", "noexec", "nodev", "relatime", "ro"]},
     ])
-}
-
-/// The namespaces of a config without those of the kinds named.
-pub(crate) fn drop_namespaces(config: &mut Value, kinds: &[&str]) {
-    let list = config["linux"]["namespaces"].as_array_mut().expect("a config has namespaces");
-    list.retain(|namespace| !kinds.iter().any(|kind| namespace["type"] == *kind));
-}
-
-/// Joins the namespace at `path` in place of a new one of that kind.
-pub(crate) fn join_namespace(config: &mut Value, kind: &str, path: &str) {
-    drop_namespaces(config, &[kind]);
-    config["linux"]["namespaces"].as_array_mut().expect("a list").push(json!({"type": kind, "path": path}));
-}
-
-/// A new user namespace in which the container's ids start at `host` outside.
-pub(crate) fn add_user_namespace(config: &mut Value, host: u32, size: u32) {
-    config["linux"]["namespaces"].as_array_mut().expect("a list").push(json!({"type": "user"}));
-    let map = json!([{"containerID": 0, "hostID": host, "size": size}]);
-    config["linux"]["uidMappings"] = map.clone();
-    config["linux"]["gidMappings"] = map;
-}
-
-/// Removes the mount at a destination.
-pub(crate) fn drop_mount(config: &mut Value, destination: &str) {
-    let list = config["mounts"].as_array_mut().expect("a config has mounts");
-    list.retain(|mount| mount["destination"] != destination);
 }

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::call::{Call, Output, View, report_in};
 use super::case::{Need, needs};
 use super::config::{add_user_namespace, default_config};
+use super::edit;
 use super::lane::Lane;
 use super::leftovers::{self, MARK};
 use super::wait::{deadline, readable, until};
@@ -86,24 +87,12 @@ impl Container {
 
     /// Sets the value at a JSON pointer, as in `/process/user/uid`; `-` as the last part appends to a list.
     pub(crate) fn set(self, pointer: &str, value: impl Into<Value>) -> Self {
-        let (parent, key) = pointer.rsplit_once('/').expect("a JSON pointer has a slash");
-        self.edit(|config| {
-            let parent = config.pointer_mut(parent).unwrap_or_else(|| panic!("nothing at {parent}"));
-            match parent {
-                Value::Array(list) if key == "-" => list.push(value.into()),
-                Value::Array(list) => list[key.parse::<usize>().expect("an index")] = value.into(),
-                other => other[key] = value.into(),
-            }
-        })
+        self.edit(|config| edit::set(config, pointer, value.into()))
     }
 
     /// Removes the value at a JSON pointer.
     pub(crate) fn unset(self, pointer: &str) -> Self {
-        let (parent, key) = pointer.rsplit_once('/').expect("a JSON pointer has a slash");
-        self.edit(|config| {
-            let parent = config.pointer_mut(parent).and_then(Value::as_object_mut).expect("an object");
-            parent.remove(key).unwrap_or_else(|| panic!("nothing at {pointer}"));
-        })
+        self.edit(|config| edit::unset(config, pointer))
     }
 
     pub(crate) fn mount(self, mount: Value) -> Self {
@@ -139,10 +128,7 @@ impl Container {
         let mut hook = json!({"path": program, "args": args});
         change(&mut hook);
         let container = if inside { self.bind(&records, "/hooks", []) } else { self };
-        container.edit(|config| match config["hooks"][kind].as_array_mut() {
-            Some(hooks) => hooks.push(hook),
-            None => config["hooks"][kind] = json!([hook]),
-        })
+        container.edit(|config| edit::add_hook(config, kind, hook))
     }
 
     /// The bundle's config.json is this text.

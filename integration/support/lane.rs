@@ -9,16 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind, mount_change, unmount};
+use rustix::mount::mount_bind;
 use rustix::thread::UnshareFlags;
 
 use super::leftovers;
-
-#[path = "../probe/source.rs"]
-mod source;
-
-const CGROUP: &str = "/sys/fs/cgroup";
-const CGROUP2_SUPER_MAGIC: u32 = 0x6367_7270;
+pub(crate) use super::machine::unshare_mounts;
+use super::machine::{CGROUP, install_probe, is_cgroup2, own_cgroup, part_from_the_host};
 
 /// Whose behaviour is under test.
 #[derive(Debug, PartialEq, Eq)]
@@ -62,13 +58,7 @@ impl Lane {
         let hybrid = !is_cgroup2(CGROUP) && is_cgroup2("/sys/fs/cgroup/unified");
         let outside = fs::File::open("/proc/self/ns/mnt")?.into();
         if root {
-            rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-            unshare_mounts()?;
-            // What the machine mounts later is to be seen here (a user's runtime directory, by systemd), but not the other way round.
-            mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)?;
-            if !is_cgroup2(CGROUP) {
-                replace_cgroup_mounts()?;
-            }
+            part_from_the_host()?;
         }
         // A container's mapped root has to get through to its root file system.
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
@@ -187,37 +177,10 @@ fn words_of(path: &Path) -> Vec<String> {
     fs::read_to_string(path).unwrap_or_default().split_whitespace().map(str::to_owned).collect()
 }
 
-/// A new mount namespace for this thread (and, before there are others, for the process).
-#[expect(deprecated, reason = "the safe form is unsound for descriptor tables alone, which stay shared here")]
-pub(crate) fn unshare_mounts() -> std::io::Result<()> {
-    Ok(rustix::thread::unshare(UnshareFlags::NEWNS)?)
-}
-
 /// Gives this thread its own root and working directory, without which it can't join a mount namespace.
-#[expect(deprecated, reason = "as above")]
+#[expect(deprecated, reason = "the safe form is unsound for descriptor tables alone, which stay shared here")]
 pub(crate) fn unshare_directories() -> std::io::Result<()> {
     Ok(rustix::thread::unshare(UnshareFlags::FS)?)
-}
-
-fn is_cgroup2(path: &str) -> bool {
-    rustix::fs::statfs(path).is_ok_and(|fs| u32::try_from(fs.f_type).is_ok_and(|magic| magic == CGROUP2_SUPER_MAGIC))
-}
-
-fn replace_cgroup_mounts() -> std::io::Result<()> {
-    let table = fs::read_to_string("/proc/self/mountinfo")?;
-    let targets = table.lines().filter_map(|line| line.split(' ').nth(4));
-    // The last mounted first, and so what lies on top of another.
-    for target in targets.filter(|target| Path::new(target).starts_with(CGROUP)).collect::<Vec<_>>().into_iter().rev() {
-        unmount(target, UnmountFlags::DETACH)?;
-    }
-    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::RELATIME;
-    Ok(mount("cgroup2", CGROUP, "cgroup2", flags, None)?)
-}
-
-fn own_cgroup() -> std::io::Result<PathBuf> {
-    let table = fs::read_to_string("/proc/self/cgroup")?;
-    let path = table.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
-    Ok(PathBuf::from(path))
 }
 
 fn runtime() -> std::io::Result<(PathBuf, Kind)> {
@@ -228,20 +191,4 @@ fn runtime() -> std::io::Result<(PathBuf, Kind)> {
     let first = String::from_utf8_lossy(&version).split_whitespace().next().unwrap_or_default().to_owned();
     let kind = if first == "orlop" { Kind::Orlop } else { Kind::Other(first) };
     Ok((path.canonicalize()?, kind))
-}
-
-/// The probe is built beside the test: `…/PROFILE/deps/integration-HASH` and `…/PROFILE/examples/probe`.
-fn install_probe(dir: &Path) -> std::io::Result<PathBuf> {
-    let test = std::env::current_exe()?;
-    let built = test.ancestors().nth(2).unwrap_or(Path::new("/")).join("examples/probe");
-    let installed = dir.join("probe");
-    let missing =
-        |why: String| std::io::Error::other(format!("{}: {why}; `cargo build --example probe`", built.display()));
-    fs::copy(&built, &installed).map_err(|error| missing(error.to_string()))?;
-    let source = Command::new(&installed).arg("source").output()?.stdout;
-    if String::from_utf8_lossy(&source).trim() == source::hash() {
-        Ok(installed)
-    } else {
-        Err(missing("not built from this source".into()))
-    }
 }

@@ -6,6 +6,8 @@ use std::path::Path;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 use super::lane::Lane;
+use super::processes::{self, command_line, pids};
+pub(crate) use super::processes::{mounts_below, stat};
 use super::wait::until;
 
 /// The variable that each invocation carries, so that a process outside the container's cgroup can be told to be its.
@@ -63,56 +65,13 @@ fn entries_about(state_root: &Path, id: &str) -> Vec<String> {
 
 /// Living processes in the container's cgroup or started for it, with their command lines. Reaps its dead on the way.
 pub(crate) fn processes_of(id: &str) -> Vec<(i32, String)> {
-    let mut found = Vec::new();
-    for pid in pids() {
-        if !belongs_to(pid, id) {
-            continue;
-        }
-        match stat(pid) {
-            Some(('Z' | 'X', parent)) if parent == std::process::id().cast_signed() => reap(pid),
-            Some(('Z' | 'X', _)) | None => {}
-            Some(_) => found.push((pid, command_line(pid))),
-        }
-    }
-    found
-}
-
-fn belongs_to(pid: i32, id: &str) -> bool {
-    let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-    let in_cgroup = cgroup.lines().any(|line| line.split('/').any(|part| part.trim_end_matches(" (deleted)") == id));
-    in_cgroup || {
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|entry| entry == format!("{MARK}={id}").as_bytes())
-    }
-}
-
-fn pids() -> Vec<i32> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
-}
-
-/// A process's state letter and parent.
-pub(crate) fn stat(pid: i32) -> Option<(char, i32)> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let mut rest = stat.rsplit_once(") ")?.1.split(' ');
-    Some((rest.next()?.chars().next()?, rest.next()?.parse().ok()?))
-}
-
-fn command_line(pid: i32) -> String {
-    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).replace('\0', " ").trim().to_owned()
+    processes::of_container(id, MARK, reap)
 }
 
 fn reap(pid: i32) {
     let reaped = Pid::from_raw(pid).map(|pid| waitpid(Some(pid), WaitOptions::NOHANG));
     // Another thread may have been faster: then it is gone all the same.
     reaped.transpose().unwrap_or_default();
-}
-
-pub(crate) fn mounts_below(dir: &Path) -> Vec<String> {
-    let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let targets = table.lines().filter_map(|line| line.split(' ').nth(4)).map(str::to_owned);
-    targets.filter(|target| Path::new(target).starts_with(dir)).collect()
 }
 
 /// How many mounts this namespace has.

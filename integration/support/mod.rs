@@ -29,10 +29,13 @@ pub(crate) mod call;
 pub(crate) mod case;
 pub(crate) mod config;
 pub(crate) mod container;
+pub(crate) mod edit;
 pub(crate) mod host_mount;
 pub(crate) mod lane;
 pub(crate) mod leftovers;
+pub(crate) mod machine;
 pub(crate) mod network;
+pub(crate) mod processes;
 pub(crate) mod terminal;
 pub(crate) mod wait;
 
