@@ -14,9 +14,11 @@ cd "$work/tree/root"
 mount -t proc proc proc
 mount -t sysfs sysfs sys
 mount -t cgroup2 cgroup2 sys/fs/cgroup
-mount -t tmpfs tmpfs run
+mount -t tmpfs -o mode=755 tmpfs run
 mount -t tmpfs tmpfs tmp
-mount -t tmpfs tmpfs dev
+# crun gives /dev/null to whoever a program runs as. In a directory that everybody may write to, as a tmpfs is by itself, nobody else could
+# open it with O_CREAT any more: the kernel protects what others own there.
+mount -t tmpfs -o mode=755 tmpfs dev
 while read -r name major minor; do
     mkdir -p "$(dirname "dev/$name")"
     mknod -m 666 "dev/$name" c "$major" "$minor"

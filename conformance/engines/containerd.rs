@@ -35,7 +35,8 @@ pub(crate) const CASES: &[Case] = &[
     prints("no_pivot", "ctr run --rm --runc-binary orlop --no-pivot $I $N echo hello", "hello"),
     has("terminal_with_input", "(sleep 1; echo 'echo typed-$((1+1))'; sleep 1; echo exit) | script -qec \"ctr run --rm -t --runc-binary orlop $I $N sh\" /dev/null", "typed-2"),
     prints("apparmor", "ctr run --rm --runc-binary orlop --apparmor-default-profile $N $I $N cat /proc/self/attr/apparmor/current | sed \"s/$N/PROFILE/\"", "PROFILE (enforce)").needs(&["apparmor"]),
-    prints("restore", "ctr run -d --runc-binary orlop $I $N sleep 60; ctr c checkpoint --task --image --rw $N localhost/$N; ctr task rm -f $N > /dev/null; ctr c rm $N; ctr c restore --live $N localhost/$N; ctr task ls | grep $N | awk '{print $3}'; ctr i rm localhost/$N > /dev/null", "RUNNING").needs(&["program criu", "memory"]),
+    // CRIU ends the sleep of whoever sleeps meanwhile, so it has to be a program that does not end with its first sleep: see docs/engines.md.
+    prints("restore", "ctr run -d --runc-binary orlop $I $N sh -c 'while :; do sleep 1; done'; ctr c checkpoint --task --image --rw $N localhost/$N; ctr task rm -f $N > /dev/null; ctr c rm $N; ctr c restore --live $N localhost/$N; ctr task ls | grep $N | awk '{print $3}'; ctr i rm localhost/$N > /dev/null", "RUNNING").needs(&["program criu", "memory"]),
     has("checkpoint", "ctr run -d --runc-binary orlop $I $N sleep 60; ctr c checkpoint --task $N localhost/$N; ctr i ls -q; ctr i rm localhost/$N > /dev/null", "localhost/checkpoint").needs(&["program criu", "memory"]),
     prints("twenty_at_once", "for i in $(seq 20); do ctr run --rm --runc-binary orlop $I $N-$i echo $i & done | wc -l; wait", "20"),
     prints("shim_killed", "ctr run -d --runc-binary orlop $I $N sleep 60; pid=$(ctr task ls | grep $N | awk '{print $2}'); kill -9 $(ps -o ppid= -p $pid); soon \"! kill -0 $pid 2> /dev/null\"; echo gone", "gone"),

@@ -8,7 +8,7 @@ pub(crate) const CASES: &[Case] = &[
     prints("run", "pod; up; cri exec 0 $c echo inside", "inside").quick(),
     prints("handler_of_the_runtime_class", "pod; cri handler $p", "orlop").quick(),
     fails("handler_that_there_is_not", "cri runp $N missing '{}'", 1, "missing"),
-    prints("output", "pod; says '{}' 'echo out; echo err >&2'", "out\nerr"),
+    prints("output", "pod; says '{}' 'echo out; echo err >&2' > /dev/null; cut -d ' ' -f 2,4 /var/log/pods/$N/said.log | sort", "stderr err\nstdout out"),
     prints("exit_code", "pod; says '{}' 'exit 7'; cri state $c", "EXITED 7 Error"),
     prints("created_is_not_running", "pod; c=$(cri create $p c '{}' true); cri state $c", "CREATED"),
     fails("missing_program", "pod; cri run $p c '{}' /missing", 1, "/missing"),
@@ -65,6 +65,7 @@ pub(crate) const CASES: &[Case] = &[
     prints("oom_score", r#"pod; says "$(resources '"oom_score_adj": 500')" 'cat /proc/self/oom_score_adj'"#, "500"),
     prints("update_of_memory", r#"pod; up "$(resources '"memory_limit_in_bytes": 67108864')"; cri update $c '{"memory_limit_in_bytes": 134217728}'; cri exec 0 $c cat /sys/fs/cgroup/memory.max"#, "134217728").needs(&["memory"]),
     prints("update_of_cpus", r#"pod; up; cri update $c '{"cpu_period": 100000, "cpu_quota": 25000}'; cri exec 0 $c cat /sys/fs/cgroup/cpu.max"#, "25000 100000").needs(&["cpu"]),
+    prints("update_of_cpuset", r#"pod; up; cri update $c '{"cpuset_cpus": "0"}'; cri exec 0 $c nproc"#, "1").needs(&["cpuset"]),
     // security contexts
     prints("user", r#"pod; says "$(security '"run_as_user": {"value": 1000}')" 'id -u'"#, "1000"),
     prints("user_by_name", r#"pod; says "$(security '"run_as_username": "user"')" 'id -u'"#, "1000"),
@@ -84,6 +85,13 @@ pub(crate) const CASES: &[Case] = &[
     has("unprivileged", "pod; says '{}' 'mount -t tmpfs none /tmp'", "permission denied"),
     prints("apparmor_default", r#"pod; says "$(security '"apparmor": {"profile_type": 0}')" 'cat /proc/self/attr/apparmor/current'"#, "cri-containerd.apparmor.d (enforce)").needs(&["apparmor"]),
     prints("apparmor_none", r#"pod; says "$(security '"apparmor": {"profile_type": 1}')" 'cat /proc/self/attr/apparmor/current'"#, "unconfined").needs(&["apparmor"]),
+    prints(
+        "apparmor_of_the_node",
+        r#"printf 'profile '$N' flags=(attach_disconnected) {\n file,\n network,\n capability,\n signal,\n deny /etc/passwd r,\n}\n' | apparmor_parser -r; pod
+        says "$(security '"apparmor": {"profile_type": 2, "localhost_ref": "localhost/'$N'"}')" 'cat /proc/self/attr/apparmor/current; cat /etc/passwd 2>&1' | sed "s/$N/PROFILE/"
+        cri stopp $p; echo "profile $N {}" | apparmor_parser -R"#,
+        "PROFILE (enforce)\ncat: can't open '/etc/passwd': Permission denied",
+    ).needs(&["apparmor"]),
     prints(
         "user_namespace",
         r#"ids='[{"host_id": 700000, "container_id": 0, "length": 65536}]'; options='"namespace_options": {"pid": 1, "userns_options": {"mode": 0, "uids": '$ids', "gids": '$ids'}}'

@@ -75,6 +75,12 @@ pub(crate) const CASES: &[Case] = &[
     prints("apparmor", "docker run --rm $I cat /proc/self/attr/apparmor/current", "docker-default (enforce)").needs(&["apparmor"]),
     prints("apparmor_of_exec", "docker run -d --name $N $I sleep 60 > /dev/null; docker exec $N cat /proc/self/attr/apparmor/current", "docker-default (enforce)").needs(&["apparmor"]),
     prints("apparmor_unconfined", "docker run --rm --security-opt apparmor=unconfined $I cat /proc/self/attr/apparmor/current", "unconfined").needs(&["apparmor"]),
+    prints(
+        "apparmor_of_ones_own",
+        "printf 'profile '$N' flags=(attach_disconnected) {\\n file,\\n network,\\n capability,\\n signal,\\n deny /etc/passwd r,\\n}\\n' | apparmor_parser -r
+         docker run --rm --security-opt apparmor=$N $I sh -c 'cat /proc/self/attr/apparmor/current; cat /etc/passwd 2>&1 || true' | sed \"s/$N/PROFILE/\"; echo \"profile $N {}\" | apparmor_parser -R",
+        "PROFILE (enforce)\ncat: can't open '/etc/passwd': Permission denied",
+    ).needs(&["apparmor"]),
     fails("apparmor_confines", "docker run --rm --cap-add sys_admin --security-opt seccomp=unconfined $I mount -t tmpfs none /tmp", 255, "Permission denied").needs(&["apparmor"]),
     exits("nothing_masked", "docker run --rm --security-opt systempaths=unconfined $I sh -c 'grep -q Seccomp /proc/self/status && ! grep -q /proc/keys /proc/mounts'", 0),
     // what else a container may be given
@@ -85,6 +91,7 @@ pub(crate) const CASES: &[Case] = &[
     prints("pid_of_the_host", "docker run --rm --pid host $I readlink /proc/self/ns/pid | grep -cF \"$(readlink /proc/self/ns/pid)\"", "1"),
     has("pid_of_a_container", "docker run -d --name $N $I sleep 61 > /dev/null; docker run --rm --pid container:$N $I ps", "sleep 61"),
     prints("ipc_shared", "docker run -d --name $N --ipc shareable $I sh -c 'echo x > /dev/shm/f; echo ready; sleep 60' > /dev/null; soon 'docker logs $N | grep -q ready'; docker run --rm --ipc container:$N $I cat /dev/shm/f", "x"),
+    prints("ipc_of_the_host", "docker run --rm --ipc host $I readlink /proc/self/ns/ipc | grep -cF \"$(readlink /proc/self/ns/ipc)\"", "1"),
     prints("uts_of_the_host", "docker run --rm --uts host $I hostname | grep -cx \"$(uname -n)\"", "1"),
     has("cgroup_namespace_of_the_host", "docker run --rm --cgroupns host $I cat /proc/self/cgroup", "/system.slice/docker-"),
     prints("own_cgroup_namespace", "docker run --rm $I grep ^0: /proc/self/cgroup", "0::/"),
@@ -114,6 +121,9 @@ pub(crate) const CASES: &[Case] = &[
     prints("update", "docker run -d --name $N -m 64m $I sleep 60 > /dev/null; docker update --memory 128m --memory-swap 256m $N > /dev/null; docker exec $N cat /sys/fs/cgroup/memory.max", "134217728").needs(&["memory"]),
     prints("update_pids", "docker run -d --name $N --pids-limit 33 $I sleep 60 > /dev/null; docker update --pids-limit 44 $N > /dev/null; docker exec $N cat /sys/fs/cgroup/pids.max", "44").needs(&["pids"]),
     prints("update_cpus", "docker run -d --name $N $I sleep 60 > /dev/null; docker update --cpus 0.25 $N > /dev/null; docker exec $N cat /sys/fs/cgroup/cpu.max", "25000 100000").needs(&["cpu"]),
+    prints("update_cpu_shares", "docker run -d --name $N $I sleep 60 > /dev/null; docker update --cpu-shares 512 $N > /dev/null; docker exec $N cat /sys/fs/cgroup/cpu.weight", "59").needs(&["cpu"]),
+    prints("update_cpuset", "docker run -d --name $N $I sleep 60 > /dev/null; docker update --cpuset-cpus 0 $N > /dev/null; docker exec $N nproc", "1").needs(&["cpuset"]),
+    prints("update_of_what_is_stopped", "docker run --name $N -m 64m $I cat /sys/fs/cgroup/memory.max; docker update --memory 128m --memory-swap 256m $N > /dev/null; docker start -a $N", "67108864\n134217728").needs(&["memory"]),
     prints("cp", "docker run -d --name $N $I sleep 60 > /dev/null; echo copied > /tmp/$N; docker cp -q /tmp/$N $N:/tmp/f; rm /tmp/$N; docker exec $N cat /tmp/f", "copied"),
     prints("cp_out", "docker run --name $N $I sh -c 'echo copied > /f'; docker cp -q $N:/f /tmp/$N; cat /tmp/$N; rm /tmp/$N", "copied"),
     prints("rename", "docker run -d --name $N $I sleep 60 > /dev/null; docker rename $N $N-new; docker exec $N-new echo inside", "inside"),

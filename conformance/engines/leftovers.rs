@@ -24,6 +24,9 @@ const STATES: [&str; 9] = [
     "/run/user/1000/crun",
 ];
 
+/// Where crun keeps compiled filters, beside the states, for its next containers: of none of them.
+const CACHE: &str = ".cache";
+
 /// What sits beside a container for as long as it lives.
 const ATTENDANTS: [&str; 8] =
     ["containerd-shim", "conmon", "docker-proxy", "rootlessport", "aardvark-dns", "orlop", "runc", "crun"];
@@ -36,6 +39,7 @@ pub(crate) fn of_containers() -> BTreeSet<String> {
     scopes(&mut found);
     for root in STATES {
         let entries = fs::read_dir(root).into_iter().flatten().flatten();
+        let entries = entries.filter(|entry| entry.file_name() != CACHE);
         found.extend(entries.map(|entry| format!("state {}", entry.path().display())));
     }
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();

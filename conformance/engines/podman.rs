@@ -53,6 +53,9 @@ pub(crate) const CASES: &[Case] = &[
     prints("pids", "podman run --rm $I cat /sys/fs/cgroup/pids.max", "2048").needs(&["pids"]),
     prints("cpus", "podman run --rm --cpus 0.5 $I cat /sys/fs/cgroup/cpu.max", "50000 100000").needs(&["cpu"]),
     prints("update", "podman run -d --name $N -m 64m $I sleep 60 > /dev/null; podman update -m 128m $N > /dev/null; podman exec $N cat /sys/fs/cgroup/memory.max", "134217728").needs(&["memory"]),
+    prints("update_cpus", "podman run -d --name $N $I sleep 60 > /dev/null; podman update --cpus 0.25 $N > /dev/null; podman exec $N cat /sys/fs/cgroup/cpu.max", "25000 100000").needs(&["cpu"]),
+    prints("update_cpuset", "podman run -d --name $N $I sleep 60 > /dev/null; podman update --cpuset-cpus 0 $N > /dev/null; podman exec $N nproc", "1").needs(&["cpuset"]),
+    prints("update_pids", "podman run -d --name $N $I sleep 60 > /dev/null; podman update --pids-limit 44 $N > /dev/null; podman exec $N cat /sys/fs/cgroup/pids.max", "44").needs(&["pids"]),
     prints("health", "podman run -d --name $N --health-cmd true $I sleep 60 > /dev/null; podman healthcheck run $N && echo healthy", "healthy"),
     has("hooks", "mkdir -p /tmp/$N; printf '{\"version\": \"1.0.0\", \"hook\": {\"path\": \"/bin/sh\", \"args\": [\"sh\", \"-c\", \"cat > /run/'$N'\"]}, \"when\": {\"always\": true}, \"stages\": [\"createRuntime\"]}' > /tmp/$N/h.json; podman --hooks-dir /tmp/$N run --rm $I true; cat /run/$N; rm -r /tmp/$N /run/$N", "\"status\":\"creating\""),
     prints("notify", "systemd-run --quiet --wait --pipe --property Type=oneshot podman run --rm --sdnotify ignore $I echo ready", "ready"),
@@ -78,5 +81,12 @@ pub(crate) const CASES: &[Case] = &[
         "inside",
     ),
     prints("checkpoint", "podman run -d --name $N $I sh -c 'i=0; while :; do i=$((i+1)); echo $i; sleep 0.1; done' > /dev/null; soon 'podman logs $N | grep -q 5'; podman container checkpoint $N > /dev/null; podman container restore $N > /dev/null; podman inspect -f '{{.State.Status}}' $N", "running").needs(&["program criu", "memory"]),
+    prints("checkpoint_left_running", "podman run -d --name $N $I sh -c 'while :; do sleep 1; done' > /dev/null; podman container checkpoint --leave-running $N > /dev/null; podman exec $N echo inside", "inside").needs(&["program criu", "memory"]),
+    prints(
+        "checkpoint_taken_elsewhere",
+        "podman run -d --name $N $I sh -c 'echo kept > /f; while :; do sleep 1; done' > /dev/null; soon 'podman exec $N test -s /f'; podman container checkpoint -e /tmp/$N.tar.gz $N > /dev/null; podman rm $N > /dev/null
+         podman container restore -i /tmp/$N.tar.gz -n $N-new > /dev/null; podman exec $N-new cat /f; rm /tmp/$N.tar.gz",
+        "kept",
+    ).needs(&["program criu", "memory"]),
     prints("twenty_at_once", "for i in $(seq 20); do podman run --rm --network none --name $N-$i $I echo $i & done | wc -l; wait", "20"),
 ];

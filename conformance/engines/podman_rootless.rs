@@ -54,4 +54,7 @@ pub(crate) const CASES: &[Case] = &[
     prints("preserved_groups", "podman run --rm --group-add keep-groups $I echo hello", "hello"),
     prints("pids", "podman run --rm --pids-limit 33 $I cat /sys/fs/cgroup/pids.max", "33").needs(&["pids"]),
     prints("memory", "podman run --rm -m 64m $I cat /sys/fs/cgroup/memory.max", "67108864").needs(&["memory"]),
+    prints("cpus", "podman run --rm --cpus 0.5 $I cat /sys/fs/cgroup/cpu.max", "50000 100000").needs(&["cpu"]),
+    prints("update", "podman run -d --name $N -m 64m $I sleep 60 > /dev/null; podman update -m 128m $N > /dev/null; podman exec $N cat /sys/fs/cgroup/memory.max", "134217728").needs(&["memory"]),
+    fails("checkpoint_is_roots", "podman run -d --name $N $I sleep 60 > /dev/null; podman container checkpoint $N", 125, "requires root"),
 ];
