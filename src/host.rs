@@ -37,7 +37,7 @@ pub struct Host {
     apparmor: OnceCell<bool>,
     selinux: OnceCell<bool>,
     resctrl: OnceCell<Option<PathBuf>>,
-    /// The answer to [`Self::mounts_of`], in tests.
+    /// The answer of [`Self::mounts_of`] on a machine that is described by hand.
     mounts_of: OnceCell<MountsOf>,
 }
 
@@ -58,6 +58,7 @@ impl Host {
         host.apparmor.set(true).unwrap();
         host.selinux.set(true).unwrap();
         host.resctrl.set(Some("/sys/fs/resctrl".into())).unwrap();
+        host.mounts_of.set(MountsOf::Others).unwrap();
         host
     }
 
@@ -149,15 +150,12 @@ impl Host {
     pub fn mounts_of(&self, path: &Path) -> MountsOf {
         let identity = |path: &Path| std::fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
         let is = |process: &str| identity(path).is_some_and(|file| Some(file) == identity(Path::new(process)));
-        *self.mounts_of.get_or_init(|| {
-            if is("/proc/self/ns/mnt") {
-                MountsOf::Runtime
-            } else if is("/proc/1/ns/mnt") {
-                MountsOf::FirstProcess
-            } else {
-                MountsOf::Others
-            }
-        })
+        match self.mounts_of.get() {
+            Some(known) => *known,
+            None if is("/proc/self/ns/mnt") => MountsOf::Runtime,
+            None if is("/proc/1/ns/mnt") => MountsOf::FirstProcess,
+            None => MountsOf::Others,
+        }
     }
 
     /// Whether this process may not be expected to own any cgroup: an unprivileged user's, or root's in a user namespace.
