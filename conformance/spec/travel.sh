@@ -16,6 +16,7 @@ for program in "$root/usr/sbin/runc" "$root/usr/bin/crun"; do
         cp -L "$library" "$dir/"
     done
     cp "$program" "$copy"
-    "$loader" --library-path "$lib" "$root/usr/bin/patchelf" --set-interpreter "$place/$(basename "$loader")" --force-rpath --set-rpath "$place" "$copy"
+    "$loader" --library-path "$lib" "$root/usr/bin/patchelf" \
+        --set-interpreter "$place/$(basename "$loader")" --force-rpath --set-rpath "$place" "$copy"
 done
 cp -L "$loader" "$dir/"

@@ -4,8 +4,8 @@
 # Runs the integration suite in a virtual machine: a real systemd, every cgroup v2 controller, all of root's capabilities. FILTER and
 # further words are the test runner's own. --only runs the cases that FILE names, a line each, and those of the modules that it
 # names (`cgroup::`). --shell gives a root shell there instead (leave it with `poweroff -f`). Another program than the integration suite
-# (conformance/engines/run.sh has one) is named by ORLOP_VM_SUITE, with a file or directory that it needs beside it as ORLOP_VM_BRINGS, and the runtime
-# that it is to test as ORLOP_VM_RUNTIME: a static program, or guest:/path for one of the guest's own.
+# (conformance/engines/run.sh has one) is named by ORLOP_VM_SUITE, with a file or a directory that it needs beside it as ORLOP_VM_BRINGS,
+# and the runtime that it is to test as ORLOP_VM_RUNTIME: a static program, or guest:/path for one of the guest's own.
 #
 # What is under test travels in on a disk made for this run; the image itself is not changed. The suite writes to the guest's second
 # serial port, systemd and the kernel to the first. Only a log with the suite's last line and the status 0 in it is a pass: a guest
