@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::support::case::cases;
+use crate::support::config::drop_namespaces;
 use crate::support::{Call, Container, Lane, Need, View, needs};
 
 cases![
@@ -26,6 +27,7 @@ cases![
     in_a_container_with_a_user_namespace,
     in_the_user_namespace_of_another_container,
     namespaces_that_there_is_no_way_back_from,
+    the_mounts_of_the_user_are_shared,
 ];
 
 /// Nobody's on any machine that we know of; `/etc/passwd` of [`View::Granted`] has it.
@@ -315,4 +317,28 @@ fn run_in_another(inner: &Container) -> String {
         .bind(&bundle, "/run/bundle", ["idmap"]);
     let args = json!(["/run/runtime", "--root", "/run/state", "run", "--bundle", "/run/bundle", "inner"]);
     outer.set("/process/args", args).run().ok().stdout
+}
+
+/// Without a mount namespace of its own. Its user can make no devices, so that they have to be there.
+fn the_mounts_of_the_user_are_shared() {
+    needs(Need::Orlop("runc and crun bind the devices, and may not"));
+    let c = rootless().set("/mounts", json!([])).set("/root/readonly", false).directory("/dev");
+    let c = c.edit(|config| {
+        drop_namespaces(config, &["mount"]);
+        for key in ["maskedPaths", "readonlyPaths"] {
+            config["linux"].as_object_mut().expect("an object").remove(key);
+        }
+    });
+    chown(c.rootfs().join("dev"), Some(UID), Some(UID)).expect("chown");
+    run(&c).run().fails(["make /dev/null", "root file system has to have it"]);
+    for (name, major, minor) in
+        [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)]
+    {
+        let (kind, mode) = (rustix::fs::FileType::CharacterDevice, rustix::fs::Mode::from_raw_mode(0o666));
+        let path = c.rootfs().join("dev").join(name);
+        rustix::fs::mknodat(rustix::fs::CWD, path, kind, mode, rustix::fs::makedev(major, minor))
+            .expect("make a device");
+    }
+    let report = run(&c).run().ok().report();
+    assert_eq!((&report["cwd"], &report["dev"]["null"]["type"]), (&json!("/"), &json!("char")));
 }
