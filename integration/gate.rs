@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::support::case::{cases, in_parallel};
-use crate::support::{Container, Exit, Need, needs};
+use crate::support::{Container, Exit, Need, needs, until};
 
 cases![
     start_returns_when_the_program_was_executed,
@@ -14,6 +14,7 @@ cases![
     start_says_that_init_is_dead,
     start_says_why_a_hook_failed,
     one_of_two_starts_wins,
+    it_is_created_until_the_program_is_executed,
     a_short_program_is_started_all_the_same,
     nothing_of_the_gate_stays_open,
 ];
@@ -99,6 +100,17 @@ fn one_of_two_starts_wins() {
         c.wait_for("ready");
         assert_eq!(c.status(), "running");
     }
+}
+
+fn it_is_created_until_the_program_is_executed() {
+    needs(Need::Orlop("the gate"));
+    let c = Container::new().args(["sleep"]).hook("startContainer", &["--sleep", "600"]);
+    c.create().ok();
+    let start = c.call("start").arg(c.id()).spawn();
+    until("the hook to run", || (!c.hooks().is_empty()).then_some(()));
+    assert_eq!(c.status(), "created");
+    c.delete_by_force().ok();
+    start.wait().fails([]);
 }
 
 fn a_short_program_is_started_all_the_same() {

@@ -177,6 +177,11 @@ impl Init {
     /// # Errors
     /// When that can't be found out: a container that may run must not pass for a stopped one.
     pub fn open(&self) -> Result<Option<OwnedFd>> {
+        Ok(self.open_and_look()?.map(|(pidfd, _)| pidfd))
+    }
+
+    /// A descriptor of the process, and what is seen of it, when it still runs.
+    fn open_and_look(&self) -> Result<Option<(OwnedFd, Stat)>> {
         let Some(pid) = Pid::from_raw(self.pid) else { return Ok(None) };
         let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
             Ok(pidfd) => pidfd,
@@ -185,9 +190,14 @@ impl Init {
             Err(errno) => return Err(Error::call("pidfd_open", errno)),
         };
         // Looked at after the descriptor was opened, so that what is looked at can't be a successor of what was opened.
+        Ok(self.look()?.map(|seen| (pidfd, seen)))
+    }
+
+    /// What is seen of the process, when it still runs.
+    fn look(&self) -> Result<Option<Stat>> {
         match proc_stat(self.pid) {
             Ok(stat) if stat.alive && stat.start_time == self.start_time && self.boot_id == boot_id()? => {
-                Ok(Some(pidfd))
+                Ok(Some(stat))
             }
             Ok(_) => Ok(None),
             Err(error) if is_gone(&error) => Ok(None),
@@ -196,8 +206,11 @@ impl Init {
     }
 }
 
-/// `PF_EXITING` of the kernel's <linux/sched.h>.
-const EXITING: u64 = 4;
+// Of the kernel's <linux/sched.h>, and older than any of this; ps(1) prints the second one in its column F.
+/// `PF_EXITING`.
+const EXITING: u64 = 0x4;
+/// `PF_FORKNOEXEC`.
+const FORKED_NOT_EXECUTED: u64 = 0x40;
 
 /// What `proc_pid_stat(5)` says of a process.
 struct Stat {
@@ -206,6 +219,8 @@ struct Stat {
     alive: bool,
     /// On its way out; an init is that for as long as processes of its pid namespace are left.
     exiting: bool,
+    /// Has executed a program since it was born.
+    executed: bool,
 }
 
 /// Whether there was no such process to look at. ESRCH: it went between the opening of the file and the reading.
@@ -216,15 +231,24 @@ fn is_gone(error: &Error) -> bool {
 fn proc_stat(pid: i32) -> Result<Stat> {
     let path = format!("/proc/{pid}/stat");
     let text = read_proc_bytes(&path)?;
-    let text = String::from_utf8_lossy(&text);
-    // The second field is the program's name in parentheses, which may hold anything, parentheses too, and no valid text: the
-    // program chooses it, and the kernel cuts it after 15 bytes.
-    let fields: Vec<&str> = text.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ').collect();
-    let number = |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok());
-    let (Some(flags), Some(start_time)) = (number(6), number(19)) else {
-        return Err(Error::new(format!("{path} can't be understood: {text:?}")));
-    };
-    Ok(Stat { start_time, alive: !matches!(fields[0], "Z" | "X" | "x"), exiting: flags & EXITING != 0 })
+    Stat::parse(&text).ok_or_else(|| {
+        let text = String::from_utf8_lossy(&text);
+        Error::new(format!("{path} can't be understood: {text:?}"))
+    })
+}
+
+impl Stat {
+    fn parse(text: &[u8]) -> Option<Self> {
+        // The second field is the program's name in parentheses, which may hold anything, parentheses too, and no valid text: the
+        // program chooses it, and the kernel cuts it after 15 bytes.
+        let end_of_name = text.iter().rposition(|byte| *byte == b')')?;
+        let mut fields = std::str::from_utf8(text.get(end_of_name + 2..)?).ok()?.split(' ');
+        let alive = !matches!(fields.next()?, "Z" | "X" | "x");
+        let flags: u64 = fields.nth(5)?.parse().ok()?;
+        let start_time = fields.nth(12)?.parse().ok()?;
+        let (exiting, executed) = (flags & EXITING != 0, flags & FORKED_NOT_EXECUTED == 0);
+        Some(Self { start_time, alive, exiting, executed })
+    }
 }
 
 /// Read once: `list` would ask for each container.
@@ -546,15 +570,14 @@ impl State {
     /// As [`Self::status`], for whoever holds the lock: nobody else is creating this container.
     pub fn status_locked(&self, record: Option<&Record>) -> Result<(Status, Option<OwnedFd>)> {
         let Some(record) = record else { return Ok((Status::Stopped, None)) };
-        let Some(pidfd) = record.init.open()? else { return Ok((Status::Stopped, None)) };
-        let status = if is_frozen(record)? {
-            Status::Paused
-        } else if gate::is_closed(self.dir())? {
-            Status::Created
-        } else {
-            Status::Running
-        };
+        let Some((pidfd, seen)) = record.init.open_and_look()? else { return Ok((Status::Stopped, None)) };
+        let status = if is_frozen(record)? { Status::Paused } else { self.status_by_program(&seen) };
         Ok((status, Some(pidfd)))
+    }
+
+    /// Running, once a program was executed. CRIU's restored processes are born without, and have no gate: they run too.
+    fn status_by_program(&self, seen: &Stat) -> Status {
+        if seen.executed || !gate::is_there(self.dir()) { Status::Running } else { Status::Created }
     }
 
     fn remove_entry(&self, name: &CStr) -> Result<()> {
@@ -688,6 +711,26 @@ mod tests {
         assert!(own.open().unwrap().is_some());
         assert!(Init { start_time: own.start_time + 1, ..own.clone() }.open().unwrap().is_none());
         assert!(Init { boot_id: "another".into(), ..own }.open().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_line_of_procfs_says_what_has_become_of_a_process() {
+        let line = |state: &str, flags: u64| {
+            format!("19687 (a) b (c)) {state} 1 19687 19687 0 -1 {flags} 9 0 0 0 0 0 0 0 20 0 1 0 1181941 6 7\n")
+                .into_bytes()
+        };
+        let parse = |state, flags| Stat::parse(&line(state, flags)).unwrap();
+        let waiting = parse("S", 0x0040_0140);
+        assert_eq!(
+            (waiting.start_time, waiting.alive, waiting.exiting, waiting.executed),
+            (1_181_941, true, false, false)
+        );
+        assert!(parse("R", 0x0040_0100).executed);
+        assert!(parse("S", 0x0040_0104).exiting);
+        assert!(!parse("Z", 0x0040_0104).alive);
+        for damage in ["", "1 (a", "1 (a)", "1 (a) S", "1 (a) S 1 1 1 0 -1 x 9 0 0 0 0 0 0 0 20 0 1 0 1 6"] {
+            assert!(Stat::parse(damage.as_bytes()).is_none(), "{damage}");
+        }
     }
 
     #[test]
