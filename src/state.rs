@@ -31,7 +31,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use crate::cgroupv2::{Cgroup, NewCgroup, Unit};
+use crate::cgroupv2::{self, Cgroup, NewCgroup, Unit};
 use crate::error::{Annotate, Context, Error, Result};
 use crate::gate;
 use crate::host::{read_proc, read_proc_bytes};
@@ -621,8 +621,7 @@ fn ignore_missing(result: Result<(), Errno>) -> Result<(), Errno> {
 
 /// Whether the container's processes stand still.
 pub fn is_frozen(record: &Record) -> Result<bool> {
-    let cgroup = record.cgroup.as_deref().map(Cgroup::open).transpose()?.flatten();
-    cgroup.map_or(Ok(false), |cgroup| cgroup.is_frozen())
+    record.cgroup.as_deref().map_or(Ok(false), cgroupv2::is_frozen)
 }
 
 /// The state as `state`, `list` and hooks show it (runtime.md, State), with the fields that runc adds.

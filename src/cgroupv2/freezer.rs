@@ -1,9 +1,44 @@
 //! Stopping everything in a cgroup where it stands, and letting it go on.
 
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+
 use super::Cgroup;
 use crate::error::{Annotate, Context, Error, Result};
 
+/// Whether everything in the cgroup whose directory is `path` is stopped, or about to be. In one that is gone nothing is.
+pub fn is_frozen(path: &Path) -> Result<bool> {
+    match openat(CWD, path.join("cgroup.freeze"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(file) => says_frozen(&file),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(Error::call("open", errno).doing(format!("cgroup {}", path.display()))),
+    }
+}
+
+/// Such a file is one digit and a line's end, told in one go.
+fn says_frozen(file: &OwnedFd) -> Result<bool> {
+    let mut text = [0; 2];
+    match rustix::io::read(file, &mut text) {
+        Ok(length) => Ok(text[..length] == *b"1\n"),
+        // Gone since it was opened: then nothing in it is frozen.
+        Err(Errno::NODEV) => Ok(false),
+        Err(errno) => Err(Error::call("read", errno).doing("cgroup.freeze")),
+    }
+}
+
 impl Cgroup {
+    /// See [`is_frozen`].
+    pub fn is_frozen(&self) -> Result<bool> {
+        match openat(&self.dir, "cgroup.freeze", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+            Ok(file) => says_frozen(&file),
+            Err(Errno::NODEV | Errno::NOENT) => Ok(false),
+            Err(errno) => Err(Error::call("open", errno).doing("cgroup.freeze")),
+        }
+    }
+
     /// Stops every process in it and in the cgroups below it, and returns when they stand.
     ///
     /// # Errors

@@ -13,11 +13,11 @@ mod watch;
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Uid, chownat, mkdirat, open, openat, unlinkat};
 use rustix::io::Errno;
@@ -30,6 +30,7 @@ use crate::plan::{CgroupPlan, DELEGATE, SUBGROUP, annotation_field};
 use crate::sys;
 use crate::timeline;
 
+pub use freezer::is_frozen;
 pub use stats::{Amount, CpuTime, DeviceIo, HugePageUse, MemoryUse, Pids, Pressure, Stall, Statistics};
 pub use systemd::Unit;
 pub use watch::{Happened, Watch};
@@ -382,16 +383,6 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Whether everything in it is stopped, or about to be.
-    pub fn is_frozen(&self) -> Result<bool> {
-        match self.read("cgroup.freeze") {
-            Ok(text) => Ok(text.trim_end() == "1"),
-            // Gone since it was opened: then nothing in it is frozen.
-            Err(Errno::NODEV | Errno::NOENT) => Ok(false),
-            Err(errno) => Err(Error::call("read", errno).doing("cgroup.freeze")),
-        }
-    }
-
     /// How many of its processes the kernel killed for want of memory; `None` without the memory controller.
     pub fn oom_kills(&self) -> Option<u64> {
         oom_kills_in(&self.read("memory.events").ok()?)
@@ -516,11 +507,15 @@ fn read_at(dir: BorrowedFd<'_>, name: &str) -> Result<String, Errno> {
 }
 
 /// From the start, however often it was read before.
-fn read_all(mut file: &File) -> Result<String, Errno> {
-    rustix::fs::seek(file, rustix::fs::SeekFrom::Start(0))?;
-    let mut text = String::new();
-    file.read_to_string(&mut text).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-    Ok(text)
+fn read_all(file: &File) -> Result<String, Errno> {
+    let mut text = Vec::with_capacity(4096);
+    loop {
+        text.reserve(1024);
+        let offset = text.len() as u64;
+        if rustix::io::pread(file, spare_capacity(&mut text), offset)? == 0 {
+            return String::from_utf8(text).map_err(|_| Errno::ILSEQ);
+        }
+    }
 }
 
 /// Removes every cgroup below, the deepest first.
