@@ -123,6 +123,11 @@ pub fn is_there(state_dir: BorrowedFd<'_>) -> bool {
     exists(state_dir, NAME)
 }
 
+/// The same by the directory in which the state directory of that name is.
+pub fn is_there_for(state_root: BorrowedFd<'_>, id: &str) -> bool {
+    exists(state_root, &format!("{id}/{NAME}"))
+}
+
 /// Takes the gate away once the program was executed.
 pub fn remove(state_dir: BorrowedFd<'_>) -> Result<()> {
     match unlinkat(state_dir, NAME, AtFlags::empty()) {

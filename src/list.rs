@@ -2,11 +2,10 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::error::{Annotate, Context, Error, Result};
-use crate::state::{Shown, State};
+use crate::state::{Onlooker, Shown};
 use crate::table;
 
 /// How `list` prints.
@@ -39,9 +38,10 @@ pub fn list(root: &Path, format: Format, quiet: bool, explicit_root: bool) -> Re
 }
 
 fn read(root: &Path, explicit_root: bool) -> Result<Vec<Shown>> {
+    let unreadable = || format!("state root {}", root.display());
     let entries = match fs::read_dir(root) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !explicit_root => return Ok(Vec::new()),
-        entries => entries.call("open").doing(|| format!("state root {}", root.display()))?,
+        entries => entries.call("open").doing(unreadable)?,
     };
     let mut names = Vec::new();
     for entry in entries {
@@ -51,14 +51,15 @@ fn read(root: &Path, explicit_root: bool) -> Result<Vec<Shown>> {
         }
     }
     names.sort_unstable();
+    let mut onlooker = Onlooker::new(root).call("open").doing(unreadable)?;
     let mut owners = Owners::default();
-    Ok(names.iter().filter_map(|name| show(root, name, &mut owners)).collect())
+    Ok(names.iter().filter_map(|name| show(&mut onlooker, name, &mut owners)).collect())
 }
 
-fn show(root: &Path, name: &str, owners: &mut Owners) -> Option<Shown> {
-    match State::open(root, name).and_then(|state| Shown::of(&state)) {
+fn show(onlooker: &mut Onlooker<'_>, name: &str, owners: &mut Owners) -> Option<Shown> {
+    match onlooker.look_at(name) {
         Ok(mut shown) => {
-            shown.owner = fs::metadata(root.join(name)).map(|dir| owners.name(dir.uid())).unwrap_or_default();
+            shown.owner = onlooker.owner(name).map(|uid| owners.name(uid)).unwrap_or_default();
             Some(shown)
         }
         Err(error) if error.to_string() == crate::state::DOES_NOT_EXIST => None, // deleted since the directory was read

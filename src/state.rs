@@ -14,6 +14,8 @@
 //! | `update`      | flock(2) on it is the lock of whoever changes the record of a container that is there |
 //! | `notify/`     | the directory of the socket at which it says that it is ready; see `notify` |
 
+mod shown;
+
 use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::fs;
@@ -23,6 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
+use rustix::buffer::spare_capacity;
 use rustix::fs::{
     AtFlags, FlockOperation, Mode, OFlags, flock, fstat, mkdirat, open, openat, readlinkat, symlinkat, unlinkat,
 };
@@ -41,6 +44,8 @@ use crate::plan::{CgroupPlan, External, Hook, HookOutput, Kind, Plan, check_id};
 use crate::resctrl::{self, Groups};
 use crate::seccomp::Listener;
 use crate::timeline;
+
+pub use shown::{Onlooker, Shown, state};
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 const RECORD: &str = "state.json";
@@ -75,6 +80,20 @@ pub enum Status {
     Paused,
     /// Its init is gone.
     Stopped,
+}
+
+impl Status {
+    /// What a container is whose init is there. CRIU's restored processes are born without executing anything, and have no gate: they
+    /// run.
+    fn of_living(init: &Stat, cgroup: Option<&Path>, has_gate: impl FnOnce() -> bool) -> Result<Self> {
+        if cgroup.map_or(Ok(false), cgroupv2::is_frozen)? {
+            Ok(Self::Paused)
+        } else if init.executed || !has_gate() {
+            Ok(Self::Running)
+        } else {
+            Ok(Self::Created)
+        }
+    }
 }
 
 impl std::fmt::Display for Status {
@@ -502,18 +521,19 @@ impl State {
     /// When the record can't be understood: `delete --force` still removes the container.
     pub fn load(&self) -> Result<Option<Record>> {
         let _step = timeline::step("load the state");
+        let mut text = Vec::new();
+        if self.read(&mut text)? { understand(&text, &self.root, &self.id).map(Some) } else { Ok(None) }
+    }
+
+    /// Reads the record's text; `false` when there is none.
+    fn read(&self, text: &mut Vec<u8>) -> Result<bool> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut file = match openat(&self.dir, RECORD, flags, Mode::empty()) {
-            Ok(file) => fs::File::from(file),
-            Err(Errno::NOENT) => return Ok(None),
+        let file = match openat(&self.dir, RECORD, flags, Mode::empty()) {
+            Ok(file) => file,
+            Err(Errno::NOENT) => return Ok(false),
             Err(errno) => return Err(Error::call("open", errno).doing(RECORD)),
         };
-        let mut text = Vec::new();
-        std::io::Read::read_to_end(&mut file, &mut text).call("read").doing(|| RECORD)?;
-        serde_json::from_slice(&text).map(Some).map_err(|error| {
-            Error::new(format!("{}: {error}", self.root.join(&self.id).join(RECORD).display()))
-                .hint(format!("the state is damaged; `orlop delete --force {}` removes it", self.id))
-        })
+        read_whole(&file, text).call("read").doing(|| RECORD).map(|()| true)
     }
 
     /// Replaces the record, for whoever has the right to: see [`Self::lock_record`].
@@ -571,13 +591,8 @@ impl State {
     pub fn status_locked(&self, record: Option<&Record>) -> Result<(Status, Option<OwnedFd>)> {
         let Some(record) = record else { return Ok((Status::Stopped, None)) };
         let Some((pidfd, seen)) = record.init.open_and_look()? else { return Ok((Status::Stopped, None)) };
-        let status = if is_frozen(record)? { Status::Paused } else { self.status_by_program(&seen) };
+        let status = Status::of_living(&seen, record.cgroup.as_deref(), || gate::is_there(self.dir()))?;
         Ok((status, Some(pidfd)))
-    }
-
-    /// Running, once a program was executed. CRIU's restored processes are born without, and have no gate: they run too.
-    fn status_by_program(&self, seen: &Stat) -> Status {
-        if seen.executed || !gate::is_there(self.dir()) { Status::Running } else { Status::Created }
     }
 
     fn remove_entry(&self, name: &CStr) -> Result<()> {
@@ -606,6 +621,27 @@ impl State {
     }
 }
 
+/// A record is replaced and never changed, so that a part is all that comes when it is all that there is.
+fn read_whole(file: &OwnedFd, text: &mut Vec<u8>) -> Result<(), Errno> {
+    const ROOM: usize = 4096;
+    text.clear();
+    loop {
+        text.reserve(ROOM);
+        let room = text.capacity() - text.len();
+        if rustix::io::read(file, spare_capacity(text))? < room {
+            return Ok(());
+        }
+    }
+}
+
+/// What a record's text says.
+fn understand<'a, T: Deserialize<'a>>(text: &'a [u8], root: &Path, id: &str) -> Result<T> {
+    serde_json::from_slice(text).map_err(|error| {
+        Error::new(format!("{}: {error}", root.join(id).join(RECORD).display()))
+            .hint(format!("the state is damaged; `orlop delete --force {id}` removes it"))
+    })
+}
+
 fn lock_exclusively(file: impl AsFd) -> Result<()> {
     loop {
         match flock(&file, FlockOperation::LockExclusive) {
@@ -622,59 +658,6 @@ fn ignore_missing(result: Result<(), Errno>) -> Result<(), Errno> {
 /// Whether the container's processes stand still.
 pub fn is_frozen(record: &Record) -> Result<bool> {
     record.cgroup.as_deref().map_or(Ok(false), cgroupv2::is_frozen)
-}
-
-/// The state as `state`, `list` and hooks show it (runtime.md, State), with the fields that runc adds.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Shown {
-    oci_version: &'static str,
-    /// The container's id.
-    pub id: String,
-    /// The init's pid; 0 when there is none.
-    pub pid: i32,
-    /// Where it is in its life.
-    pub status: Status,
-    /// The bundle's directory.
-    pub bundle: PathBuf,
-    /// The root file system.
-    pub rootfs: PathBuf,
-    /// When it was created, RFC 3339.
-    pub created: String,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    annotations: BTreeMap<String, String>,
-    /// Whose it is; `list` alone says.
-    pub owner: String,
-}
-
-impl Shown {
-    /// What there is to show of a container.
-    pub fn of(state: &State) -> Result<Self> {
-        let record = state.load()?;
-        let (status, pidfd) = state.status(record.as_ref())?;
-        let (bundle, rootfs, created, annotations, pid) = match record {
-            Some(r) => (r.bundle, r.rootfs, r.created, r.annotations, if pidfd.is_some() { r.init.pid } else { 0 }),
-            None => Default::default(),
-        };
-        let id = state.id.clone();
-        Ok(Self {
-            oci_version: OCI_VERSION,
-            id,
-            pid,
-            status,
-            bundle,
-            rootfs,
-            created,
-            annotations,
-            owner: String::new(),
-        })
-    }
-}
-
-/// The text that `orlop state ID` prints.
-pub fn state(root: &Path, id: &str) -> Result<String> {
-    let shown = Shown::of(&State::open(root, id)?)?;
-    serde_json::to_string_pretty(&shown).map_err(|error| Error::new(error.to_string()))
 }
 
 /// The state as hooks get it on their standard input (runtime.md, State): a container without a process has no pid.

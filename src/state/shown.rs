@@ -1,0 +1,144 @@
+//! What is shown of containers: of one by `state`, of all by `list`. Nobody's lock is waited for, and no process is touched.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, open, openat2, statat};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::{DIRECTORY, Init, OCI_VERSION, RECORD, State, Status, does_not_exist, read_whole, understand};
+use crate::error::{Error, Result};
+use crate::gate;
+use crate::plan::check_id;
+
+/// The state as `state` and `list` show it (runtime.md, State), with the fields that runc adds.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Shown {
+    oci_version: &'static str,
+    /// The container's id.
+    pub id: String,
+    /// The init's pid; 0 when there is none.
+    pub pid: i32,
+    /// Where it is in its life.
+    pub status: Status,
+    /// The bundle's directory.
+    pub bundle: PathBuf,
+    /// The root file system.
+    pub rootfs: PathBuf,
+    /// When it was created, RFC 3339.
+    pub created: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<String, String>,
+    /// Whose it is; `list` alone says.
+    pub owner: String,
+}
+
+/// What of a [`super::Record`] is shown, or says what to ask the kernel for.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Summary {
+    init: Init,
+    bundle: PathBuf,
+    rootfs: PathBuf,
+    created: String,
+    annotations: BTreeMap<String, String>,
+    cgroup: Option<PathBuf>,
+}
+
+/// Whoever looks at one container after the other, below one state root.
+#[derive(Debug)]
+pub struct Onlooker<'a> {
+    root: &'a Path,
+    dir: OwnedFd,
+    /// A record's text. There is room for the next one then.
+    text: Vec<u8>,
+}
+
+impl<'a> Onlooker<'a> {
+    /// # Errors
+    /// When the state root can't be opened.
+    pub fn new(root: &'a Path) -> Result<Self, Errno> {
+        // Who names the root may name a link.
+        let dir = open(root, DIRECTORY.difference(OFlags::NOFOLLOW), Mode::empty())?;
+        Ok(Self { root, dir, text: Vec::new() })
+    }
+
+    /// What there is to show of a container: what was recorded, and what is true now.
+    ///
+    /// # Errors
+    /// `container does not exist`; or when its record can't be understood, or its state can't be found out.
+    pub fn look_at(&mut self, id: &str) -> Result<Shown> {
+        check_id(id)?;
+        match self.read(id) {
+            Ok(()) => self.show(id),
+            // It is being created, or was cut off, or is none.
+            Err(_) => self.look_at_unrecorded(id),
+        }
+    }
+
+    /// The user whose state directory it is.
+    pub fn owner(&self, id: &str) -> Result<u32, Errno> {
+        statat(&self.dir, id, AtFlags::SYMLINK_NOFOLLOW).map(|stat| stat.st_uid)
+    }
+
+    /// By one path, which no link leads away from.
+    fn read(&mut self, id: &str) -> Result<(), Errno> {
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        let path = format!("{id}/{RECORD}");
+        let file = openat2(&self.dir, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty(), resolve)?;
+        read_whole(&file, &mut self.text)
+    }
+
+    fn show(&self, id: &str) -> Result<Shown> {
+        let Summary { init, bundle, rootfs, created, annotations, cgroup } = understand(&self.text, self.root, id)?;
+        let (status, pid) = match init.look()? {
+            Some(seen) => {
+                let has_gate = || gate::is_there_for(self.dir.as_fd(), id);
+                (Status::of_living(&seen, cgroup.as_deref(), has_gate)?, init.pid)
+            }
+            None => (Status::Stopped, 0),
+        };
+        let shown = Shown { bundle, rootfs, created, annotations, ..Shown::unrecorded(id, status) };
+        Ok(Shown { pid, ..shown })
+    }
+
+    /// Whether somebody is at work on it is asked first: who was at work may have left a record.
+    fn look_at_unrecorded(&mut self, id: &str) -> Result<Shown> {
+        let state = State::open(self.root, id)?;
+        let is_locked = state.is_locked();
+        if state.read(&mut self.text)? {
+            return self.show(id);
+        }
+        Ok(Shown::unrecorded(id, if is_locked { Status::Creating } else { Status::Stopped }))
+    }
+}
+
+impl Shown {
+    fn unrecorded(id: &str, status: Status) -> Self {
+        Self {
+            oci_version: OCI_VERSION,
+            id: id.into(),
+            pid: 0,
+            status,
+            bundle: PathBuf::new(),
+            rootfs: PathBuf::new(),
+            created: String::new(),
+            annotations: BTreeMap::new(),
+            owner: String::new(),
+        }
+    }
+}
+
+/// The text that `orlop state ID` prints.
+pub fn state(root: &Path, id: &str) -> Result<String> {
+    check_id(id)?;
+    let mut onlooker = Onlooker::new(root).map_err(|errno| match errno {
+        Errno::NOENT | Errno::NOTDIR => does_not_exist(),
+        errno => Error::call("open", errno).doing(format!("state root {}", root.display())),
+    })?;
+    let shown = onlooker.look_at(id)?;
+    serde_json::to_string_pretty(&shown).map_err(|error| Error::new(error.to_string()))
+}
