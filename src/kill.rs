@@ -24,7 +24,7 @@ pub fn kill(root: &Path, id: &str, signal: &str, all: bool) -> Result<()> {
     let signal = parse(signal)?;
     let state = State::open(root, id)?;
     let record = state.load()?;
-    let (_, init) = state.status(record.as_ref())?;
+    let init = record.as_ref().map_or(Ok(None), |record| record.init.open())?;
     if init.is_none() && !all {
         return Err(not_running());
     }
