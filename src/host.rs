@@ -202,14 +202,6 @@ pub fn outer_uid() -> Result<u32> {
 /// # Errors
 /// Names the file.
 pub fn read_proc(path: &str) -> Result<String> {
-    String::from_utf8(read_proc_bytes(path)?).map_err(|_| Error::new("is not text").doing(path))
-}
-
-/// The same of a file that quotes what a process calls itself, which may be any bytes.
-///
-/// # Errors
-/// Names the file.
-pub fn read_proc_bytes(path: &str) -> Result<Vec<u8>> {
     let mut text = Vec::with_capacity(4096);
     let mut file = File::open(path).call("open").map_err(|error| error.doing(path))?;
     loop {
@@ -217,7 +209,7 @@ pub fn read_proc_bytes(path: &str) -> Result<Vec<u8>> {
         let length = file.read(&mut part).call("read").map_err(|error| error.doing(path))?;
         text.extend_from_slice(&part[..length]);
         if length < part.len() {
-            return Ok(text);
+            return String::from_utf8(text).map_err(|_| Error::new("is not text").doing(path));
         }
     }
 }

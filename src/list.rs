@@ -1,8 +1,11 @@
 //! `orlop list`: every container below the state root.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
+
+use rustix::io::Errno;
 
 use crate::error::{Annotate, Context, Error, Result};
 use crate::state::{Onlooker, Shown};
@@ -51,15 +54,24 @@ fn read(root: &Path, explicit_root: bool) -> Result<Vec<Shown>> {
         }
     }
     names.sort_unstable();
-    let mut onlooker = Onlooker::new(root).call("open").doing(unreadable)?;
+    let looked_at = look_at_some(root, &names).call("open").doing(unreadable)?;
     let mut owners = Owners::default();
-    Ok(names.iter().filter_map(|name| show(&mut onlooker, name, &mut owners)).collect())
+    Ok(names.iter().zip(looked_at).filter_map(|(name, found)| keep_or_say(name, found, &mut owners)).collect())
 }
 
-fn show(onlooker: &mut Onlooker<'_>, name: &str, owners: &mut Owners) -> Option<Shown> {
-    match onlooker.look_at(name) {
-        Ok(mut shown) => {
-            shown.owner = onlooker.owner(name).map(|uid| owners.name(uid)).unwrap_or_default();
+/// What there is to show of a container, and whose it is.
+type Found = Result<(Shown, Option<u32>)>;
+
+fn look_at_some(root: &Path, names: &[String]) -> Result<Vec<Found>, Errno> {
+    let mut onlooker = Onlooker::new(root)?;
+    let look = |name: &String| onlooker.look_at(name).map(|shown| (shown, onlooker.owner(name).ok()));
+    Ok(names.iter().map(look).collect())
+}
+
+fn keep_or_say(name: &str, found: Found, owners: &mut Owners) -> Option<Shown> {
+    match found {
+        Ok((mut shown, owner)) => {
+            shown.owner = owner.map(|uid| owners.name(uid)).unwrap_or_default();
             Some(shown)
         }
         Err(error) if error.to_string() == crate::state::DOES_NOT_EXIST => None, // deleted since the directory was read
@@ -71,18 +83,19 @@ fn show(onlooker: &mut Onlooker<'_>, name: &str, owners: &mut Owners) -> Option<
 }
 
 fn as_table(all: &[Shown]) -> String {
-    let row = |shown: &Shown| {
-        vec![
-            shown.id.clone(),
-            shown.pid.to_string(),
-            shown.status.to_string(),
-            shown.bundle.display().to_string(),
-            shown.created.clone(),
-            shown.owner.clone(),
-        ]
-    };
-    let rows: Vec<_> = all.iter().map(row).collect();
-    table::render(&["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"], &rows)
+    let rows: Vec<_> = all.iter().map(as_row).collect();
+    table::render(["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"], &rows)
+}
+
+fn as_row(shown: &Shown) -> [Cow<'_, str>; 6] {
+    [
+        shown.id.as_str().into(),
+        shown.pid.to_string().into(),
+        shown.status.name().into(),
+        shown.bundle.to_string_lossy(),
+        shown.created.as_str().into(),
+        shown.owner.as_str().into(),
+    ]
 }
 
 /// User names by id, from the host's passwd, read once. A static program has no name service to ask.

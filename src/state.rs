@@ -27,7 +27,7 @@ use std::time::SystemTime;
 
 use rustix::buffer::spare_capacity;
 use rustix::fs::{
-    AtFlags, FlockOperation, Mode, OFlags, flock, fstat, mkdirat, open, openat, readlinkat, symlinkat, unlinkat,
+    AtFlags, CWD, FlockOperation, Mode, OFlags, flock, fstat, mkdirat, open, openat, readlinkat, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -37,7 +37,7 @@ use serde_json::value::RawValue;
 use crate::cgroupv2::{self, Cgroup, NewCgroup, Unit};
 use crate::error::{Annotate, Context, Error, Result};
 use crate::gate;
-use crate::host::{read_proc, read_proc_bytes};
+use crate::host::read_proc;
 use crate::inside::exists;
 use crate::notify;
 use crate::plan::{CgroupPlan, External, Hook, HookOutput, Kind, Plan, check_id};
@@ -83,6 +83,17 @@ pub enum Status {
 }
 
 impl Status {
+    /// The specification's word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Creating => "creating",
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+        }
+    }
+
     /// What a container is whose init is there. CRIU's restored processes are born without executing anything, and have no gate: they
     /// run.
     fn of_living(init: &Stat, cgroup: Option<&Path>, has_gate: impl FnOnce() -> bool) -> Result<Self> {
@@ -98,13 +109,7 @@ impl Status {
 
 impl std::fmt::Display for Status {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Creating => "creating",
-            Self::Created => "created",
-            Self::Running => "running",
-            Self::Paused => "paused",
-            Self::Stopped => "stopped",
-        })
+        f.write_str(self.name())
     }
 }
 
@@ -212,16 +217,18 @@ impl Init {
         Ok(self.look()?.map(|seen| (pidfd, seen)))
     }
 
-    /// What is seen of the process, when it still runs.
     fn look(&self) -> Result<Option<Stat>> {
-        match proc_stat(self.pid) {
-            Ok(stat) if stat.alive && stat.start_time == self.start_time && self.boot_id == boot_id()? => {
-                Ok(Some(stat))
-            }
-            Ok(_) => Ok(None),
-            Err(error) if is_gone(&error) => Ok(None),
-            Err(error) => Err(error),
-        }
+        look(self.pid, self.start_time, &self.boot_id)
+    }
+}
+
+/// What is seen of a process, when it still runs: see [`Init`].
+fn look(pid: i32, start_time: u64, boot: &str) -> Result<Option<Stat>> {
+    match proc_stat(pid) {
+        Ok(stat) if stat.alive && stat.start_time == start_time && boot == boot_id()? => Ok(Some(stat)),
+        Ok(_) => Ok(None),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -249,9 +256,13 @@ fn is_gone(error: &Error) -> bool {
 
 fn proc_stat(pid: i32) -> Result<Stat> {
     let path = format!("/proc/{pid}/stat");
-    let text = read_proc_bytes(&path)?;
-    Stat::parse(&text).ok_or_else(|| {
-        let text = String::from_utf8_lossy(&text);
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = openat(CWD, &path, flags, Mode::empty()).call("open").map_err(|error| error.doing(&path))?;
+    // The whole line is about 300 bytes long, and what counts is in its first half.
+    let mut line = [0; 1024];
+    let length = rustix::io::read(&file, &mut line).call("read").map_err(|error| error.doing(&path))?;
+    Stat::parse(&line[..length]).ok_or_else(|| {
+        let text = String::from_utf8_lossy(&line[..length]);
         Error::new(format!("{path} can't be understood: {text:?}"))
     })
 }
@@ -261,10 +272,10 @@ impl Stat {
         // The second field is the program's name in parentheses, which may hold anything, parentheses too, and no valid text: the
         // program chooses it, and the kernel cuts it after 15 bytes.
         let end_of_name = text.iter().rposition(|byte| *byte == b')')?;
-        let mut fields = std::str::from_utf8(text.get(end_of_name + 2..)?).ok()?.split(' ');
-        let alive = !matches!(fields.next()?, "Z" | "X" | "x");
-        let flags: u64 = fields.nth(5)?.parse().ok()?;
-        let start_time = fields.nth(12)?.parse().ok()?;
+        let mut fields = text.get(end_of_name + 2..)?.split(|byte| *byte == b' ');
+        let alive = !matches!(fields.next()?, b"Z" | b"X" | b"x");
+        let mut number = |index| std::str::from_utf8(fields.nth(index)?).ok()?.parse::<u64>().ok();
+        let (flags, start_time) = (number(5)?, number(12)?);
         let (exiting, executed) = (flags & EXITING != 0, flags & FORKED_NOT_EXECUTED == 0);
         Some(Self { start_time, alive, exiting, executed })
     }

@@ -1,31 +1,37 @@
 //! Columns of text for people, laid out as Go's `tabwriter` does with a minimum width of 12 and 3 spaces between columns.
 
-use std::fmt::Write as _;
+use std::iter::{once, repeat_n};
 
 const MIN_WIDTH: usize = 12;
 const PADDING: usize = 3;
 
 /// The header and the rows as lines; all columns but the last are as wide as their widest cell.
-pub(crate) fn render(header: &[&str], rows: &[Vec<String>]) -> String {
-    let header = header.iter().map(|cell| (*cell).to_owned()).collect();
-    let lines: Vec<_> = std::iter::once(&header).chain(rows).collect();
-    let widths: Vec<_> = (0..header.len()).map(|column| width(&lines, column)).collect();
-    lines.iter().fold(String::new(), |text, line| text + &one_line(line, &widths))
-}
-
-fn width(lines: &[&Vec<String>], column: usize) -> usize {
-    let widest = lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max();
-    (widest.unwrap_or(0) + PADDING).max(MIN_WIDTH)
-}
-
-fn one_line(cells: &[String], widths: &[usize]) -> String {
-    let mut line = String::new();
-    let Some((last, padded)) = cells.split_last() else { return "\n".into() };
-    for (cell, width) in padded.iter().zip(widths) {
-        // Writing to a String cannot fail.
-        write!(line, "{cell:width$}").ok();
+pub(crate) fn render<S: AsRef<str>, const COLUMNS: usize>(header: [&str; COLUMNS], rows: &[[S; COLUMNS]]) -> String {
+    let lines = || once(header).chain(rows.iter().map(|row| row.each_ref().map(AsRef::as_ref)));
+    let mut widths = [MIN_WIDTH; COLUMNS];
+    for line in lines() {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = (*width).max(length(cell) + PADDING);
+        }
     }
-    line + last + "\n"
+    let mut text = String::new();
+    for line in lines() {
+        add_line(&mut text, line, widths);
+    }
+    text
+}
+
+fn length(cell: &str) -> usize {
+    cell.chars().count()
+}
+
+fn add_line<const COLUMNS: usize>(text: &mut String, cells: [&str; COLUMNS], widths: [usize; COLUMNS]) {
+    for (column, (cell, width)) in cells.into_iter().zip(widths).enumerate() {
+        text.push_str(cell);
+        let is_last = column + 1 == COLUMNS;
+        text.extend(repeat_n(' ', if is_last { 0 } else { width - length(cell) }));
+    }
+    text.push('\n');
 }
 
 #[cfg(test)]
@@ -36,13 +42,16 @@ mod tests {
 
     #[test]
     fn an_empty_table_is_its_header() {
-        assert_eq!(render(&HEADER, &[]), "ID          PID         STATUS      BUNDLE      CREATED     OWNER\n");
+        assert_eq!(
+            render::<&str, _>(HEADER, &[]),
+            "ID          PID         STATUS      BUNDLE      CREATED     OWNER\n"
+        );
     }
 
     #[test]
     fn a_long_cell_widens_its_column() {
         let row = ["smp-runc", "28551", "running", "/a/bundle/dir", "2026-11-22T15:33:52.990239614Z", "root"];
-        let table = render(&HEADER, &[row.map(String::from).to_vec()]);
+        let table = render(HEADER, &[row]);
         let expected = "\
 ID          PID         STATUS      BUNDLE          CREATED                          OWNER
 smp-runc    28551       running     /a/bundle/dir   2026-11-22T15:33:52.990239614Z   root
@@ -52,7 +61,7 @@ smp-runc    28551       running     /a/bundle/dir   2026-11-22T15:33:52.99023961
 
     #[test]
     fn width_counts_characters_not_bytes() {
-        let table = render(&["A", "B"], &[vec!["éééééééééé".into(), "b".into()]]);
+        let table = render(["A", "B"], &[["éééééééééé", "b"]]);
         assert_eq!(table, "A            B\néééééééééé   b\n");
     }
 }

@@ -247,7 +247,7 @@ fn microseconds(nanoseconds: u64) -> f64 {
 fn as_table(all: &[Seen]) -> String {
     let milliseconds = |nanoseconds| format!("{:.3}", microseconds(nanoseconds) / 1e3);
     let row = |(i, step): (usize, &Seen)| {
-        vec![
+        [
             milliseconds(step.begin),
             step.took.map_or("-".into(), milliseconds),
             side(step.process).to_owned(),
@@ -255,7 +255,7 @@ fn as_table(all: &[Seen]) -> String {
         ]
     };
     let rows: Vec<_> = all.iter().enumerate().map(row).collect();
-    table::render(&["AT (ms)", "TOOK (ms)", "WHO", "STEP"], &rows)
+    table::render(["AT (ms)", "TOOK (ms)", "WHO", "STEP"], &rows)
 }
 
 /// How many of the earlier steps of the same process were still under way.

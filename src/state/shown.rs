@@ -1,5 +1,6 @@
 //! What is shown of containers: of one by `state`, of all by `list`. Nobody's lock is waited for, and no process is touched.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, open, openat2, statat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::{DIRECTORY, Init, OCI_VERSION, RECORD, State, Status, does_not_exist, read_whole, understand};
+use super::{DIRECTORY, OCI_VERSION, RECORD, State, Status, does_not_exist, look, read_whole, understand};
 use crate::error::{Error, Result};
 use crate::gate;
 use crate::plan::check_id;
@@ -36,17 +37,30 @@ pub struct Shown {
     pub owner: String,
 }
 
-/// What of a [`super::Record`] is shown, or says what to ask the kernel for.
+/// What of a [`super::Record`] is shown, or says what to ask the kernel for. What is used at once stays where it was read.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Summary {
-    init: Init,
+struct Summary<'a> {
+    #[serde(borrow)]
+    init: Init<'a>,
     bundle: PathBuf,
     rootfs: PathBuf,
     created: String,
     annotations: BTreeMap<String, String>,
-    cgroup: Option<PathBuf>,
+    cgroup: Option<Text<'a>>,
 }
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Init<'a> {
+    pid: i32,
+    start_time: u64,
+    #[serde(borrow)]
+    boot_id: Text<'a>,
+}
+
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Whoever looks at one container after the other, below one state root.
 #[derive(Debug)]
@@ -94,10 +108,10 @@ impl<'a> Onlooker<'a> {
 
     fn show(&self, id: &str) -> Result<Shown> {
         let Summary { init, bundle, rootfs, created, annotations, cgroup } = understand(&self.text, self.root, id)?;
-        let (status, pid) = match init.look()? {
+        let (status, pid) = match look(init.pid, init.start_time, &init.boot_id.0)? {
             Some(seen) => {
-                let has_gate = || gate::is_there_for(self.dir.as_fd(), id);
-                (Status::of_living(&seen, cgroup.as_deref(), has_gate)?, init.pid)
+                let cgroup = cgroup.as_ref().map(|path| Path::new(path.0.as_ref()));
+                (Status::of_living(&seen, cgroup, || gate::is_there_for(self.dir.as_fd(), id))?, init.pid)
             }
             None => (Status::Stopped, 0),
         };
