@@ -33,6 +33,7 @@ mod lifecycle;
 mod list;
 mod live_mounts;
 mod masked;
+mod measured;
 mod mount_options;
 mod mounts;
 mod namespaces;
@@ -148,6 +149,7 @@ fn cases() -> Vec<Case> {
         documents::cases(),
         callers::cases(),
         golden::cases(),
+        measured::cases(),
     ]
     .into_iter()
     .flatten()

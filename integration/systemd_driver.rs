@@ -4,7 +4,6 @@ use std::fs;
 use std::os::unix::fs::chown;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::time::Instant;
 
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use serde_json::json;
@@ -48,7 +47,6 @@ cases![
     an_empty_subgroup_is_none,
     a_delegated_cgroup_is_below_the_subgroup,
     a_subgroup_ends_with_a_failed_creation,
-    beside_the_guests_crun,
 ];
 
 /// A container that leaves its cgroup to systemd.
@@ -91,32 +89,6 @@ pub(crate) fn systemctl(c: &Container, words: &[&str]) -> String {
 
 pub(crate) fn property(c: &Container, unit: &str, name: &str) -> String {
     systemctl(c, &["show", "--value", "--property", name, unit])
-}
-
-/// A measurement, for `make bench-vm`: it asserts nothing but that both do it.
-fn beside_the_guests_crun() {
-    needs(Need::Program("crun"));
-    let programs = [Lane::get().runtime().to_owned(), "/usr/bin/crun".into()];
-    let mut times = [const { Vec::new() }; 2];
-    for round in 0..rounds(10) {
-        for i in [round % 2, (round + 1) % 2] {
-            let c = scoped().args(["exit", "0"]);
-            // crun wants to be told the slice.
-            let path = format!("system.slice:test:{}", c.id());
-            let c = c.set("/linux/cgroupsPath", path);
-            c.write_config();
-            let call = Call::new(c.dir(), &programs[i]).arg("--root").arg(c.state_root()).arg("--systemd-cgroup");
-            let call = call.arg("run").arg("--bundle").arg(c.bundle()).arg(c.id());
-            let begin = Instant::now();
-            call.run().ok();
-            times[i].push(begin.elapsed());
-        }
-    }
-    let [ours, theirs] = times.map(|mut times| {
-        times.sort_unstable();
-        times[times.len() / 2].as_secs_f64() * 1e3
-    });
-    println!("run with the systemd driver, median: {ours:.0} ms, crun {theirs:.0} ms: {:.2}", ours / theirs);
 }
 
 /// systemd knows nothing of it, and its cgroup is gone.
