@@ -19,7 +19,6 @@ use rustix::net::{
 
 use crate::agent::never_came;
 use crate::error::{Annotate, Context, Error, Result};
-use crate::inside::exists;
 use crate::sync::{Step, Sync, out_of_order};
 use crate::timeline;
 
@@ -117,17 +116,6 @@ pub fn died() -> Error {
     Error::new("the container's init died before it executed the program")
 }
 
-/// Whether there is one: from before the init is born until a `start` has seen its program executed. A restored container never has
-/// one.
-pub fn is_there(state_dir: BorrowedFd<'_>) -> bool {
-    exists(state_dir, NAME)
-}
-
-/// The same by the directory in which the state directory of that name is.
-pub fn is_there_for(state_root: BorrowedFd<'_>, id: &str) -> bool {
-    exists(state_root, &format!("{id}/{NAME}"))
-}
-
 /// Takes the gate away once the program was executed.
 pub fn remove(state_dir: BorrowedFd<'_>) -> Result<()> {
     match unlinkat(state_dir, NAME, AtFlags::empty()) {
@@ -198,16 +186,5 @@ mod tests {
         let init = thread::spawn(move || announce_program(&wait(gate.as_fd()).unwrap()).unwrap());
         open(fd.as_fd(), None).unwrap();
         init.join().unwrap();
-    }
-
-    #[test]
-    fn it_is_there_until_it_is_removed() {
-        let (_dir, fd) = state_dir();
-        assert!(!is_there(fd.as_fd()));
-        drop(make(fd.as_fd()).unwrap());
-        assert!(is_there(fd.as_fd()));
-        remove(fd.as_fd()).unwrap();
-        assert!(!is_there(fd.as_fd()));
-        remove(fd.as_fd()).unwrap();
     }
 }

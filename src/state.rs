@@ -36,7 +36,6 @@ use serde_json::value::RawValue;
 
 use crate::cgroupv2::{self, Cgroup, NewCgroup, Unit};
 use crate::error::{Annotate, Context, Error, Result};
-use crate::gate;
 use crate::host::read_proc;
 use crate::inside::exists;
 use crate::notify;
@@ -94,12 +93,11 @@ impl Status {
         }
     }
 
-    /// What a container is whose init is there. CRIU's restored processes are born without executing anything, and have no gate: they
-    /// run.
-    fn of_living(init: &Stat, cgroup: Option<&Path>, has_gate: impl FnOnce() -> bool) -> Result<Self> {
+    /// What a container is whose init is there. What CRIU restores goes on with a program that this process never executed.
+    fn of_living(init: &Stat, cgroup: Option<&Path>, was_restored: bool) -> Result<Self> {
         if cgroup.map_or(Ok(false), cgroupv2::is_frozen)? {
             Ok(Self::Paused)
-        } else if init.executed || !has_gate() {
+        } else if init.executed || was_restored {
             Ok(Self::Running)
         } else {
             Ok(Self::Created)
@@ -137,6 +135,9 @@ pub struct Record {
     /// The unit that systemd made for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<Unit>,
+    /// Whether CRIU made its processes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restored: bool,
     /// The groups of resctrl that it is in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resctrl: Option<Groups>,
@@ -378,26 +379,15 @@ impl Claim {
     /// Writes the record. From here on the container exists, and `delete` can always clean up.
     pub fn save(&self, plan: &Plan, pid: Pid, cgroup: Option<&NewCgroup>, resctrl: Option<&Groups>) -> Result<Record> {
         let _step = timeline::step("save the state");
-        let record = Record {
-            id: plan.id.clone(),
-            init: Init::of(pid)?,
-            bundle: plan.bundle.clone(),
-            rootfs: plan.root.path.clone(),
-            created: humantime::format_rfc3339_nanos(SystemTime::now()).to_string(),
-            annotations: plan.annotations.clone(),
-            cgroup: cgroup.map(|cgroup| cgroup.path().into()),
-            delegated_cgroup: cgroup.and_then(NewCgroup::delegated).map(Path::to_owned),
-            unit: cgroup.and_then(NewCgroup::unit).cloned(),
-            resctrl: resctrl.cloned(),
-            own_pid_namespace: plan.namespaces.is_new(Kind::Pid),
-            listener: plan.seccomp.as_ref().and_then(|filter| filter.listener.clone()),
-            poststart: plan.hooks.poststart.clone(),
-            poststop: plan.hooks.poststop.clone(),
-            hook_output: plan.hook_output.clone(),
-            exec: plan.for_exec.clone(),
-            resources: plan.for_update.clone(),
-            external: External::of(plan),
-        };
+        let record = record(plan, pid, cgroup, resctrl)?;
+        self.state.save(&record)?;
+        Ok(record)
+    }
+
+    /// The same for a container that CRIU has made.
+    pub fn save_restored(&self, plan: &Plan, pid: Pid, cgroup: &NewCgroup, resctrl: Option<&Groups>) -> Result<Record> {
+        let _step = timeline::step("save the state");
+        let record = Record { restored: true, ..record(plan, pid, Some(cgroup), resctrl)? };
         self.state.save(&record)?;
         Ok(record)
     }
@@ -410,6 +400,31 @@ impl Claim {
         let dir = self.state.dir.try_clone().call("dup")?;
         Ok(State { root: self.state.root.clone(), id: self.state.id.clone(), dir })
     }
+}
+
+/// What there is to remember of a new container.
+fn record(plan: &Plan, pid: Pid, cgroup: Option<&NewCgroup>, resctrl: Option<&Groups>) -> Result<Record> {
+    Ok(Record {
+        id: plan.id.clone(),
+        init: Init::of(pid)?,
+        bundle: plan.bundle.clone(),
+        rootfs: plan.root.path.clone(),
+        created: humantime::format_rfc3339_nanos(SystemTime::now()).to_string(),
+        annotations: plan.annotations.clone(),
+        cgroup: cgroup.map(|cgroup| cgroup.path().into()),
+        delegated_cgroup: cgroup.and_then(NewCgroup::delegated).map(Path::to_owned),
+        unit: cgroup.and_then(NewCgroup::unit).cloned(),
+        resctrl: resctrl.cloned(),
+        own_pid_namespace: plan.namespaces.is_new(Kind::Pid),
+        listener: plan.seccomp.as_ref().and_then(|filter| filter.listener.clone()),
+        poststart: plan.hooks.poststart.clone(),
+        poststop: plan.hooks.poststop.clone(),
+        hook_output: plan.hook_output.clone(),
+        exec: plan.for_exec.clone(),
+        resources: plan.for_update.clone(),
+        external: External::of(plan),
+        restored: false,
+    })
 }
 
 impl Drop for Claim {
@@ -602,7 +617,7 @@ impl State {
     pub fn status_locked(&self, record: Option<&Record>) -> Result<(Status, Option<OwnedFd>)> {
         let Some(record) = record else { return Ok((Status::Stopped, None)) };
         let Some((pidfd, seen)) = record.init.open_and_look()? else { return Ok((Status::Stopped, None)) };
-        let status = Status::of_living(&seen, record.cgroup.as_deref(), || gate::is_there(self.dir()))?;
+        let status = Status::of_living(&seen, record.cgroup.as_deref(), record.restored)?;
         Ok((status, Some(pidfd)))
     }
 

@@ -102,7 +102,7 @@ impl<'a> Way<'a> {
     fn hold(&mut self) -> Result<()> {
         self.made.cgroup.hold_all_but(&self.made.others)?;
         let init = self.init.as_ref().ok_or_else(|| Error::new("CRIU named no first process"))?;
-        self.record = Some(self.made.claim.save(self.plan, init.pid, Some(self.made.cgroup), self.made.resctrl)?);
+        self.record = Some(self.made.claim.save_restored(self.plan, init.pid, self.made.cgroup, self.made.resctrl)?);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, open, openat2, statat};
@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{DIRECTORY, OCI_VERSION, RECORD, State, Status, does_not_exist, look, read_whole, understand};
 use crate::error::{Error, Result};
-use crate::gate;
 use crate::plan::check_id;
 
 /// The state as `state` and `list` show it (runtime.md, State), with the fields that runc adds.
@@ -48,6 +47,8 @@ struct Summary<'a> {
     created: String,
     annotations: BTreeMap<String, String>,
     cgroup: Option<Text<'a>>,
+    #[serde(default)]
+    restored: bool,
 }
 
 #[derive(Deserialize)]
@@ -107,11 +108,12 @@ impl<'a> Onlooker<'a> {
     }
 
     fn show(&self, id: &str) -> Result<Shown> {
-        let Summary { init, bundle, rootfs, created, annotations, cgroup } = understand(&self.text, self.root, id)?;
+        let Summary { init, bundle, rootfs, created, annotations, cgroup, restored } =
+            understand(&self.text, self.root, id)?;
         let (status, pid) = match look(init.pid, init.start_time, &init.boot_id.0)? {
             Some(seen) => {
                 let cgroup = cgroup.as_ref().map(|path| Path::new(path.0.as_ref()));
-                (Status::of_living(&seen, cgroup, || gate::is_there_for(self.dir.as_fd(), id))?, init.pid)
+                (Status::of_living(&seen, cgroup, restored)?, init.pid)
             }
             None => (Status::Stopped, 0),
         };
