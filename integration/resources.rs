@@ -35,7 +35,8 @@ cases![
     values_that_cannot_be_meant_are_refused,
     controllers_reach_every_cgroup_on_the_way,
     limits_are_there_before_hooks_run,
-    what_v2_has_no_place_for_is_left_out,
+    what_v2_has_no_place_for_is_refused,
+    to_ask_for_nothing_that_v2_lacks_is_fine,
     an_empty_object_asks_for_nothing,
 ];
 
@@ -343,12 +344,27 @@ fn limits_are_there_before_hooks_run() {
     assert_eq!(seen.trim(), (2 << 20).to_string());
 }
 
-fn what_v2_has_no_place_for_is_left_out() {
+fn what_v2_has_no_place_for_is_refused() {
+    needs(Need::Not("runc", "it leaves them out"));
+    for (part, key, value) in [
+        ("memory", "swappiness", json!(10)),
+        ("memory", "kernel", json!(1 << 20)),
+        ("cpu", "realtimeRuntime", json!(1000)),
+        ("network", "classID", json!(5)),
+    ] {
+        let c = Container::new().set(&format!("/linux/resources/{part}"), json!({key: value}));
+        c.run().fails([&format!("linux.resources.{part}.{key}")[..]]);
+        c.nothing_left();
+    }
+}
+
+/// What some caller may say of all containers.
+fn to_ask_for_nothing_that_v2_lacks_is_fine() {
     needs(Need::Not("crun", "it refuses them"));
     let c = Container::new()
-        .set("/linux/resources/memory", json!({"swappiness": 10, "disableOOMKiller": false, "kernel": 0}))
+        .set("/linux/resources/memory", json!({"disableOOMKiller": false, "kernel": 0, "kernelTCP": -1}))
         .set("/linux/resources/cpu", json!({"realtimeRuntime": 0, "realtimePeriod": 0}))
-        .set("/linux/resources/network", json!({"classID": 5, "priorities": [{"name": "lo", "priority": 1}]}));
+        .set("/linux/resources/network", json!({"classID": 0, "priorities": []}));
     c.run().ok();
 }
 

@@ -25,7 +25,7 @@ pub(crate) const STRENGTHS: [&str; 8] =
     ["MUST", "MUST NOT", "REQUIRED", "SHOULD", "SHOULD NOT", "MAY", "MAY NOT", "STATES"];
 
 /// Reasons that many sentences share.
-const REASONS: [(&str, &str); 14] = [
+const REASONS: [(&str, &str); 13] = [
     ("author", "a duty of whoever writes the config or the specification, which no runtime can break"),
     ("permission", "a permission: whatever a runtime does is right"),
     ("platform", "about another platform"),
@@ -39,7 +39,6 @@ const REASONS: [(&str, &str); 14] = [
     ("later", "what the runtime doesn't do later shows in net_devices::not_moved_back alone"),
     ("v1", "cgroup v1, which cgroup v2 has nothing like"),
     ("update", "about `update`, which isn't one of the specification's operations"),
-    ("conversion", "which values can't be converted is the runtime's own matter"),
 ];
 
 /// Reasons that a machine could take away.

@@ -44,8 +44,9 @@ impl CgroupPlan {
         annotated: &Annotated,
     ) -> Result<Self> {
         let linux = spec.linux().as_ref();
-        let resources = linux.and_then(|linux| linux.resources().as_ref()).map(Resources::convert).transpose()?;
-        let resources = resources.unwrap_or_default();
+        let asked = linux.and_then(|linux| linux.resources().as_ref());
+        asked.map_or(Ok(()), Resources::refuse_what_v2_lacks)?;
+        let resources = asked.map(Resources::convert).transpose()?.unwrap_or_default();
         let devices = devices(spec, namespaces, host)?;
         let owner = owner(spec, namespaces, host);
         let root = host.cgroup_root()?.into();

@@ -1,8 +1,8 @@
 //! `linux.resources`, converted to the files of cgroup v2.
 //!
 //! The config speaks cgroup v1, from which it comes. What v2 has under another name or in another unit is converted as runc does it;
-//! what v2 has no place for (`memory.kernel`, `memory.swappiness`, `cpu.realtimePeriod`, `network`, …) is left out, as in runc:
-//! docs/compatibility.md has the table. <https://docs.kernel.org/admin-guide/cgroup-v2.html> describes the files.
+//! what v2 has no place for (`memory.kernel`, `memory.swappiness`, `cpu.realtimePeriod`, `network`, …) is refused when a container is
+//! created, and left out of an update: docs/compatibility.md has the table. <https://docs.kernel.org/admin-guide/cgroup-v2.html> describes the files.
 
 use std::collections::BTreeMap;
 
@@ -194,6 +194,39 @@ impl Resources {
             rdma: rdma(asked)?,
             unified: unified(asked)?,
         })
+    }
+
+    /// Refuses what cgroup v1 has and v2 has nothing like: "if the conversion is not possible the runtime MUST generate an error"
+    /// (config-linux.md, Unified). A number of nothing is no wish, nor is it one to leave the OOM killer on.
+    ///
+    /// # Errors
+    /// Names the field.
+    pub fn refuse_what_v2_lacks(asked: &LinuxResources) -> Result<()> {
+        let is_limit = |value: Option<i64>| value.is_some_and(|value| value > 0);
+        let memory = asked.memory().unwrap_or_default();
+        let cpu = asked.cpu().clone().unwrap_or_default();
+        let network = asked.network().clone().unwrap_or_default();
+        let io = asked.block_io().clone().unwrap_or_default();
+        let device_leaf = io.weight_device().iter().flatten().any(|device| device.leaf_weight().is_some_and(|w| w > 0));
+        let lacking = [
+            (is_limit(memory.kernel()), "memory.kernel"),
+            (is_limit(memory.kernel_tcp()), "memory.kernelTCP"),
+            (memory.swappiness().is_some(), "memory.swappiness"),
+            (memory.disable_oom_killer() == Some(true), "memory.disableOOMKiller"),
+            (is_limit(cpu.realtime_runtime()), "cpu.realtimeRuntime"),
+            (cpu.realtime_period().is_some_and(|period| period > 0), "cpu.realtimePeriod"),
+            (io.leaf_weight().is_some_and(|weight| weight > 0), "blockIO.leafWeight"),
+            (device_leaf, "blockIO.weightDevice"),
+            (network.class_id().is_some_and(|id| id > 0), "network.classID"),
+            (network.priorities().as_ref().is_some_and(|list| !list.is_empty()), "network.priorities"),
+        ];
+        match lacking.into_iter().find(|(is_asked, _)| *is_asked) {
+            Some((_, name)) => {
+                let text = "is a matter of cgroup v1, which cgroup v2 has nothing like";
+                Err(Error::new(text).hint("leave it out").field(format!("linux.resources.{name}")))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Whether nothing is asked for.

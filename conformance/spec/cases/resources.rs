@@ -30,6 +30,7 @@ cases![
     pids,
     pids_unlimited,
     pids_zero,
+    what_cannot_be_converted,
 ];
 
 /// Ends the case where the machine has no such controller.
@@ -215,4 +216,17 @@ fn pids_zero(s: &Subject) -> Verdict {
     needs("pids")?;
     let seen = file(&created(s, &json!({"pids": {"limit": 0}}))?, "pids.max")?;
     expect(seen == "0" || seen == "1", "pids.max is 0 (or 1, which is no different)", seen)
+}
+
+/// Wishes of cgroup v1 for controllers that are there, and that have nothing of the kind in cgroup v2.
+fn what_cannot_be_converted(s: &Subject) -> Verdict {
+    needs("memory")?;
+    needs("cpu")?;
+    for (part, key, value) in
+        [("memory", "swappiness", 10), ("memory", "kernel", 1 << 24), ("cpu", "realtimeRuntime", 1000)]
+    {
+        let c = Container::new(s).edit(|config| config["linux"]["resources"][part] = json!({key: value}));
+        c.create_refused(&format!("{part}.{key}, of which cgroup v2 has nothing"))?;
+    }
+    Ok(())
 }

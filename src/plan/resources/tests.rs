@@ -27,7 +27,33 @@ fn nothing_asked_is_nothing_written() {
 }
 
 #[test]
-fn what_v2_has_no_place_for_is_left_out() {
+fn what_v2_has_no_place_for_is_refused() {
+    let refusal = |asked: &serde_json::Value| {
+        let asked = serde_json::from_value(asked.clone()).unwrap();
+        Resources::refuse_what_v2_lacks(&asked).err().map(|error| error.field_path().unwrap_or_default().to_owned())
+    };
+    for (part, key, value) in [
+        ("memory", "kernel", json!(1)),
+        ("memory", "kernelTCP", json!(2)),
+        ("memory", "swappiness", json!(3)),
+        ("memory", "disableOOMKiller", json!(true)),
+        ("cpu", "realtimeRuntime", json!(1)),
+        ("cpu", "realtimePeriod", json!(2)),
+        ("network", "classID", json!(5)),
+        ("network", "priorities", json!([{"name": "eth0", "priority": 1}])),
+        ("blockIO", "leafWeight", json!(100)),
+        ("blockIO", "weightDevice", json!([{"major": 8, "minor": 0, "leafWeight": 10}])),
+    ] {
+        assert_eq!(refusal(&json!({part: {key: value}})).unwrap(), format!("linux.resources.{part}.{key}"));
+    }
+    let memory = json!({"kernel": 0, "kernelTCP": -1, "disableOOMKiller": false, "useHierarchy": true, "limit": 100});
+    let nothing = json!({"memory": memory, "cpu": {"realtimeRuntime": 0, "realtimePeriod": 0, "shares": 5},
+        "network": {"classID": 0, "priorities": []}, "blockIO": {"leafWeight": 0}});
+    assert_eq!(refusal(&nothing), None);
+}
+
+#[test]
+fn an_update_leaves_out_what_v2_has_no_place_for() {
     let memory = json!({"kernel": 1, "kernelTCP": 2, "swappiness": 3, "disableOOMKiller": true, "useHierarchy": true});
     let asked = json!({"memory": memory, "cpu": {"realtimeRuntime": 1, "realtimePeriod": 2},
         "network": {"classID": 5, "priorities": [{"name": "eth0", "priority": 1}]}, "blockIO": {"leafWeight": 100}});
