@@ -9,15 +9,18 @@ use rustix::process::{WaitOptions, waitpid};
 
 use crate::Result;
 
-/// Below it every container has its own, so that no runtime can mistake the root cgroup for the container's.
-pub const PARENT: &str = "/orlop-bench";
+/// Below it every container has its own, so that no runtime can mistake the root cgroup for the container's; and every run of this
+/// program, so that none ends another's.
+pub fn parent() -> String {
+    format!("/orlop-bench-{}", std::process::id())
+}
 
 /// The parent of all the cgroups here; removed at the end, with what the runtimes left in it.
 pub struct Cgroups(PathBuf);
 
 impl Cgroups {
     pub fn create() -> Result<Self> {
-        let path = Path::new("/sys/fs/cgroup").join(PARENT.trim_start_matches('/'));
+        let path = Path::new("/sys/fs/cgroup").join(parent().trim_start_matches('/'));
         fs::create_dir(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(Self(path))
     }

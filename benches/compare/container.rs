@@ -10,7 +10,8 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 use serde_json::{Value, json};
 
 use crate::Result;
-use crate::cgroups::PARENT;
+use crate::cgroups::parent;
+use crate::floor;
 
 /// One program under measurement.
 #[derive(Debug)]
@@ -61,6 +62,8 @@ pub struct Container<'a> {
     pub runtime: &'a Runtime,
     id: String,
     bundle: PathBuf,
+    /// What the floor is told, and which program.
+    floor: [Vec<String>; 2],
 }
 
 impl<'a> Container<'a> {
@@ -68,7 +71,9 @@ impl<'a> Container<'a> {
     pub fn new(runtime: &'a Runtime, id: &str, config: &Value) -> Result<Self> {
         let bundle = runtime.bundles.join(id);
         fs::create_dir_all(&bundle)?;
-        let container = Self { runtime, id: id.to_owned(), bundle };
+        let floor =
+            if runtime.is_floor() { [floor::options(config, &bundle)?, program(config)?] } else { [vec![], vec![]] };
+        let container = Self { runtime, id: id.to_owned(), bundle, floor };
         let mut config = config.clone();
         config["root"]["path"] = json!(runtime.rootfs);
         config["linux"]["cgroupsPath"] = json!(container.cgroup());
@@ -77,7 +82,7 @@ impl<'a> Container<'a> {
     }
 
     fn cgroup(&self) -> String {
-        format!("{PARENT}/{}-{}", self.runtime.name, self.id)
+        format!("{}/{}-{}", parent(), self.runtime.name, self.id)
     }
 
     fn pid_file(&self) -> PathBuf {
@@ -90,19 +95,44 @@ impl<'a> Container<'a> {
         command
     }
 
-    /// The command of a `run`.
-    pub fn run_command(&self) -> Command {
-        if self.runtime.is_floor() {
-            let mut command = Command::new(&self.runtime.program);
-            command.arg(&self.runtime.rootfs).arg(format!("/sys/fs/cgroup{}", self.cgroup()));
-            return command;
-        }
-        self.command(&["run"])
+    fn cgroup_dir(&self) -> String {
+        format!("/sys/fs/cgroup{}", self.cgroup())
     }
 
-    /// The command of a `create`.
+    /// The floor's `run`; with a pid file it doesn't wait.
+    fn floor_command(&self, pid_file: Option<&Path>) -> Command {
+        let [options, program] = &self.floor;
+        let mut command = Command::new(&self.runtime.program);
+        command.arg("run").arg(&self.runtime.rootfs).arg(self.cgroup_dir()).args(options);
+        if let Some(file) = pid_file {
+            command.arg("--pid-file").arg(file);
+        }
+        command.arg("--").args(program);
+        command
+    }
+
+    /// Another word of the floor's, about what runs.
+    fn floor_word(&self, word: &str) -> Result<Command> {
+        let mut command = Command::new(&self.runtime.program);
+        command.arg(word);
+        match word {
+            "delete" => command.arg(self.cgroup_dir()),
+            _ => command.arg(self.init()?.as_raw_nonzero().to_string()),
+        };
+        Ok(command)
+    }
+
+    /// The command of a `run`.
+    pub fn run_command(&self) -> Command {
+        if self.runtime.is_floor() { self.floor_command(None) } else { self.command(&["run"]) }
+    }
+
+    /// The command of a `create`. The floor has no gate: what it creates runs.
     pub fn create_command(&self) -> Command {
         let pid_file = self.pid_file();
+        if self.runtime.is_floor() {
+            return self.floor_command(Some(&pid_file));
+        }
         let mut command = self.runtime.command();
         command.args(["create", "--pid-file"]).arg(pid_file).arg(&self.id).current_dir(&self.bundle);
         command
@@ -117,10 +147,16 @@ impl<'a> Container<'a> {
     }
 
     pub fn start(&self) -> Result<Duration> {
+        if self.runtime.is_floor() {
+            return Ok(Duration::ZERO);
+        }
         timed(self.command(&["start"]))
     }
 
     pub fn delete(&self) -> Result<Duration> {
+        if self.runtime.is_floor() {
+            return timed(self.floor_word("delete")?);
+        }
         timed(self.command(&["delete"]))
     }
 
@@ -130,6 +166,9 @@ impl<'a> Container<'a> {
 
     /// `kill`, of that signal's number.
     pub fn kill(&self, signal: &str) -> Result<Duration> {
+        if self.runtime.is_floor() {
+            return timed(self.floor_word("kill")?);
+        }
         let mut command = self.command(&["kill"]);
         command.arg(signal);
         timed(command)
@@ -137,6 +176,11 @@ impl<'a> Container<'a> {
 
     /// `exec` of a program that ends at once.
     pub fn exec(&self) -> Result<Duration> {
+        if self.runtime.is_floor() {
+            let mut command = self.floor_word("exec")?;
+            command.arg(self.cgroup_dir()).args(&self.floor[0]);
+            return timed(command);
+        }
         let mut command = self.command(&["exec"]);
         command.arg("/bin/true");
         timed(command)
@@ -178,8 +222,16 @@ impl<'a> Container<'a> {
 
     /// Whatever state it is in, and whatever went wrong.
     pub fn delete_by_force(&self) -> Result<()> {
+        if self.runtime.is_floor() {
+            return self.kill_and_delete().map(drop);
+        }
         timed(self.command(&["delete", "--force"])).map(drop)
     }
+}
+
+/// The words of the config's program.
+fn program(config: &Value) -> Result<Vec<String>> {
+    Ok(serde_json::from_value(config["process"]["args"].clone())?)
 }
 
 /// A container's init is our child since its `create` ended, see `Session`.

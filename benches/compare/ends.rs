@@ -13,7 +13,7 @@ pub fn measure(session: &Session) -> Result<Vec<Measured>> {
 
 fn with_processes(session: &Session, processes: usize) -> Result<Measured> {
     let config = with_program(&session.configs.default, &["/bin/crowd", &processes.to_string()]);
-    let containers = session.containers(Peers::Runtimes, &format!("ends-{processes}"), &config)?;
+    let containers = session.containers(Peers::All, &format!("ends-{processes}"), &config)?;
     let sampled = interleaved(&containers, session.rounds_over(5), |container: &Container<'_>| {
         container.create()?;
         container.start()?;

@@ -20,7 +20,7 @@ pub fn measure(session: &Session) -> Result<Vec<Measured>> {
 }
 
 fn run(session: &Session, what: &str, divisor: usize, config: &Value) -> Result<Measured> {
-    let containers = session.containers(Peers::WithoutRunc, "growth", config)?;
+    let containers = session.containers(Peers::FloorWithoutRunc, "growth", config)?;
     // Before it is measured, so that the mount points are there: who makes them first would pay for all.
     let sampled = interleaved(&containers, session.rounds_over(divisor), Container::run)?;
     Ok(Measured::times(what, Goal::at_most("crun", 0.5), sampled))

@@ -1,7 +1,8 @@
 //! Measures container runtimes side by side, in one session and interleaved: `make bench`.
 //!
-//! Usage: `compare OUTPUT-DIRECTORY NAME=PROGRAM… [rounds=N] [seccomp=FILE]`. The name `orlop` is the runtime that the goals are about; the
-//! name `floor` is the program of `floor.c`, which knows `run` only; the file has what `make oracle` prints. Wants root and a cgroup2 mount at /sys/fs/cgroup.
+//! Usage: `compare OUTPUT-DIRECTORY NAME=PROGRAM… [rounds=N] [seccomp=FILE] [only=PART]`. The name `orlop` is the runtime that the goals are about; the
+//! name `floor` is the program of `floor.c`, which takes part in some of it; the file has what `make oracle` prints. One part alone is
+//! printed, and written nowhere. Wants root and a cgroup2 mount at /sys/fs/cgroup.
 //!
 //! A command is timed from before its birth to its end, by a blocking wait. Nothing is asserted about times.
 
@@ -11,6 +12,7 @@ mod configs;
 mod container;
 mod crowd;
 mod ends;
+mod floor;
 mod growth;
 mod life;
 mod measured;
@@ -28,6 +30,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::measured::Measured;
 use crate::session::Session;
 
 /// Whatever went wrong, in words for the person who started this.
@@ -43,21 +46,35 @@ fn main() -> ExitCode {
     }
 }
 
-fn compare(arguments: impl Iterator<Item = String>) -> Result<()> {
-    let Arguments { output, programs, rounds, seccomp } = parse(arguments)?;
-    let session = Session::open(programs, rounds)?;
-    let conditions = conditions::describe(&session)?;
+/// What can be measured, in this order. What a thousand containers leave to the kernel would fall into the times of others.
+const PARTS: [(&str, Part); 8] = [
+    ("life", life::measure),
+    ("engines", life::with_engines_configs),
+    ("crowd", crowd::measure),
+    ("ends", ends::measure),
+    ("growth", growth::measure),
+    ("memory", memory::measure),
+    ("calls", system_calls::measure),
+    ("thousand", thousand::measure),
+];
 
-    let mut all = life::measure(&session)?;
-    all.extend(life::with_engines_configs(&session)?);
-    all.extend(crowd::measure(&session)?);
-    all.extend(ends::measure(&session)?);
-    all.extend(growth::measure(&session)?);
-    all.extend(memory::measure(&session)?);
-    all.push(system_calls::measure(&session)?);
+type Part = fn(&Session) -> Result<Vec<Measured>>;
+
+fn compare(arguments: impl Iterator<Item = String>) -> Result<()> {
+    let Arguments { output, programs, rounds, seccomp, only } = parse(arguments)?;
+    let session = Session::open(programs, rounds)?;
+    if let Some(only) = only {
+        let part = PARTS.into_iter().find(|(name, _)| *name == only).ok_or("no such part")?.1;
+        let all = part(&session)?;
+        println!("{}\n{}", report::goals(&all), report::figures(&all));
+        return Ok(());
+    }
+    let conditions = conditions::describe(&session)?;
     let steps = timeline::measure(&session)?;
-    // Last: what a thousand containers leave to the kernel would fall into the times of others.
-    all.extend(thousand::measure(&session)?);
+    let mut all = Vec::new();
+    for (_, part) in PARTS {
+        all.extend(part(&session)?);
+    }
 
     let profiles = seccomp.map(|file| seccomp::read(&file)).transpose()?;
     all.extend(profiles.iter().flat_map(|profiles| profiles.measured.clone()));
@@ -76,16 +93,18 @@ struct Arguments {
     programs: Vec<(String, PathBuf)>,
     rounds: usize,
     seccomp: Option<PathBuf>,
+    only: Option<String>,
 }
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments> {
-    let usage = "usage: compare OUTPUT-DIRECTORY NAME=PROGRAM... [rounds=N] [seccomp=FILE]";
+    let usage = "usage: compare OUTPUT-DIRECTORY NAME=PROGRAM... [rounds=N] [seccomp=FILE] [only=PART]";
     let output = arguments.next().ok_or(usage)?;
-    let (mut rounds, mut seccomp, mut programs) = (200, None, Vec::new());
+    let (mut rounds, mut seccomp, mut only, mut programs) = (200, None, None, Vec::new());
     for argument in arguments {
         match argument.split_once('=') {
             Some(("rounds", number)) => rounds = number.parse()?,
             Some(("seccomp", file)) => seccomp = Some(PathBuf::from(file)),
+            Some(("only", part)) => only = Some(part.to_owned()),
             Some((name, program)) => programs.push((name.to_owned(), fs::canonicalize(program)?)),
             None => return Err(format!("{argument}: not of the form NAME=PROGRAM").into()),
         }
@@ -93,5 +112,5 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Arguments> {
     if programs.is_empty() || rounds == 0 {
         return Err(usage.into());
     }
-    Ok(Arguments { output: Path::new(&output).to_owned(), programs, rounds, seccomp })
+    Ok(Arguments { output: Path::new(&output).to_owned(), programs, rounds, seccomp, only })
 }

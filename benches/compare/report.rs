@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::measured::{Bound, Measured, Statistic};
+use crate::measured::{Bound, Goal, Measured, Statistic};
 use crate::seccomp::Profiles;
 use crate::timeline::Step;
 
@@ -22,8 +22,11 @@ pub fn markdown(conditions: &str, all: &[Measured], steps: &[Step], profiles: Op
 
 /// Each goal with the ratio that was measured, and whether it is met.
 pub fn goals(all: &[Measured]) -> String {
-    let mut text =
-        String::from("## Goals\n\n| what | goal | ratio | | Orlop | the other |\n|---|---|--:|---|--:|--:|\n");
+    let mut text = String::from(
+        "## Goals\n\nThe floor is what the kernel alone takes for it: a goal below the floor's own ratio to the other can't be met.\n\n\
+         | what | goal | ratio | | Orlop | the other | the floor | its ratio to the other | Orlop's to it |\n\
+         |---|---|--:|---|--:|--:|--:|--:|--:|\n",
+    );
     for measured in all {
         for goal in &measured.goals {
             let Some((ratio, met)) = measured.verdict(*goal) else { continue };
@@ -33,15 +36,34 @@ pub fn goals(all: &[Measured]) -> String {
             };
             let (own, other) = (print("orlop"), print(goal.peer));
             let verdict = if met { "met" } else { "**not met**" };
+            let floor = floor(measured, *goal);
             // Writing to a String cannot fail, here and below.
-            writeln!(text, "| {} | {} | {ratio:.2} | {verdict} | {own} | {other} |", measured.what, goal.print()).ok();
+            writeln!(
+                text,
+                "| {} | {} | {ratio:.2} | {verdict} | {own} | {other} | {floor} |",
+                measured.what,
+                goal.print()
+            )
+            .ok();
         }
     }
     text
 }
 
+/// The cells about the floor, where it took part: its figure, its ratio to the peer, Orlop's ratio to it.
+fn floor(measured: &Measured, goal: Goal) -> String {
+    let of = |runtime| measured.by(runtime).map(|sampled| sampled.of(goal.statistic));
+    match (of("floor"), of(goal.peer), of("orlop")) {
+        (Some(floor), Some(peer), Some(own)) if goal.peer != "floor" => {
+            let figure = format!("{} {}", measured.unit.print(floor), measured.unit.name());
+            format!("{figure} | {:.2} | {:.2}", floor / peer, own / floor)
+        }
+        _ => "- | - | -".into(),
+    }
+}
+
 /// Every figure of every runtime.
-fn figures(all: &[Measured]) -> String {
+pub fn figures(all: &[Measured]) -> String {
     let mut names: Vec<&str> = Vec::new();
     for sampled in all.iter().flat_map(|measured| &measured.sampled) {
         if !names.contains(&sampled.runtime.as_str()) {
@@ -75,7 +97,7 @@ fn linearity(all: &[Measured]) -> String {
         "## What one entry of a long config adds to a `run`, in microseconds\n\n\
          | runtime | of 64 masked paths | of 256 | of 250 bind mounts | of 1000 |\n|---|--:|--:|--:|--:|\n",
     );
-    for runtime in ["orlop", "crun", "youki"] {
+    for runtime in ["orlop", "crun", "youki", "floor"] {
         let each = |count: u32, noun: &str| {
             let more = median(&format!("run, {count} {noun}"), runtime)? - median("run", runtime)?;
             Some(format!("{:.1}", more / f64::from(count) * 1e3))

@@ -119,6 +119,8 @@ pub enum Peers {
     Runtimes,
     /// Without runc, where it would take most of the session and no goal is about it.
     WithoutRunc,
+    /// The same with the floor.
+    FloorWithoutRunc,
 }
 
 impl Peers {
@@ -126,6 +128,7 @@ impl Peers {
         match self {
             Self::All => true,
             Self::Runtimes => name != "floor",
+            Self::FloorWithoutRunc => name != "runc",
             Self::WithoutRunc => name != "floor" && name != "runc",
         }
     }

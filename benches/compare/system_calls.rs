@@ -9,15 +9,15 @@ use crate::measured::{Goal, Measured, Sampled, Unit};
 use crate::session::{Peers, Session};
 
 /// All system calls of all the processes of a `run`, the container's own among them.
-pub fn measure(session: &Session) -> Result<Measured> {
+pub fn measure(session: &Session) -> Result<Vec<Measured>> {
     let containers = session.containers(Peers::All, "traced", &session.configs.default)?;
     let count = |container: &Container<'_>| Ok(Sampled::new(&container.runtime.name, vec![count(container)?]));
-    Ok(Measured {
+    Ok(vec![Measured {
         what: "system calls of a run".into(),
         unit: Unit::Calls,
         goals: vec![Goal::at_most("crun", 0.5)],
         sampled: containers.iter().map(count).collect::<Result<_>>()?,
-    })
+    }])
 }
 
 fn count(container: &Container<'_>) -> Result<f64> {
