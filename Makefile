@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # With musl, whose start costs a fraction of the other's: docs/decisions/0011-musl.md. Asked anew for each line: setup may bring it.
 export CARGO_BUILD_TARGET ?= $(shell tools/target.sh)
 
-.PHONY: help setup demo build check unit oracle integration conformance conformance-test conformance-vm conformance-tables lanes engines quick-engines vm-test vm-shell test bench bench-vm fuzz deny man install
+.PHONY: help setup demo build check unit oracle integration conformance conformance-test conformance-vm conformance-tables lanes engines engines-tables quick-engines vm-test vm-shell test bench bench-vm fuzz deny man install
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -61,6 +61,11 @@ vm-shell: setup root ## a shell in that machine
 engines: setup root ## what users of containerd, Docker, Podman and others do: on this host, and the rest in a virtual machine
 	tools/setup.sh iproute2
 	conformance/engines/lanes.sh
+
+engines-tables: setup root ## docs/engines.md: Orlop, runc and crun under engines, here and in the virtual machine
+	tools/setup.sh iproute2
+	ORLOP_ENGINES_VM=1 conformance/engines/compare.sh > docs/engines.md.new
+	mv docs/engines.md.new docs/engines.md
 
 quick-engines: setup root ## some of that on this host, in a minute
 	tools/setup.sh iproute2
