@@ -134,6 +134,7 @@ case with one expectation: [conformance/engines/](../conformance/engines/). The 
 | containerd 1.7 runs the \`runc\` in \`PATH\` for user namespaces and for \`ctr run --no-pivot\`, whatever it was told | in the cases that is the runtime under test, too |
 | containerd's streaming server hangs up a terminal that has no standard input | the client of the cases keeps one open |
 | containerd 1.7.24's shim panics when a restored process has ended before it is asked for its cgroup (\`ttrpc: closed\`; [mended later](https://github.com/containerd/containerd/pull/11069)), as \`sleep 60\` has: CRIU has the call that a checkpoint interrupts fail | \`containerd::restore\` has a loop restored |
+| Podman with \`--cgroup-manager cgroupfs\` makes the cgroup of a pod itself, before it calls anything, and fails where systemd gives its \`libpod_parent\` fewer controllers than there are (\`enabling controller hugetlb\`) | there is no case of a pod with that manager |
 | Podman makes checkpoints only for root, and says so | \`podman_rootless::checkpoint_is_roots\` |
 | the kernel maps the ids of a mount only for whoever is root where its file system was made, so that \`idmap\` of rootless Podman's volumes fails | \`podman_rootless::mapped_ids_of_a_volume_are_roots\` |
 | Buildah gives the steps of a build no AppArmor profile | there is no case that expects one |

@@ -14,7 +14,6 @@ pub(crate) const CASES: &[Case] = &[
     has("terminal", "script -qec \"podman run --rm -t $I tty\" /dev/null", "/dev/pts/0").quick(),
     prints("cgroupfs", "podman --cgroup-manager cgroupfs run --rm $I echo hello", "hello").quick(),
     prints("cgroupfs_exec", "podman --cgroup-manager cgroupfs run -d --name $N $I sleep 60 > /dev/null; podman --cgroup-manager cgroupfs exec $N echo inside; podman --cgroup-manager cgroupfs rm -f -t 0 $N > /dev/null", "inside"),
-    prints("cgroupfs_pod", "podman --cgroup-manager cgroupfs pod create --name $N --infra=false > /dev/null; podman --cgroup-manager cgroupfs run --rm --pod $N $I echo in a pod; podman --cgroup-manager cgroupfs pod rm -f $N > /dev/null", "in a pod"),
     has("systemd_scope", "podman run --rm --cgroupns host $I cat /proc/self/cgroup", "/machine.slice/libpod-").quick(),
     prints("split_cgroup", "systemd-run --quiet --wait --pipe --property Delegate=yes podman run --rm --cgroups split $I echo hello", "hello"),
     prints("exec", "podman run -d --name $N $I sleep 60 > /dev/null; podman exec $N echo inside", "inside").quick(),
