@@ -1,12 +1,11 @@
 //! What this machine is: where its cgroup2 hierarchy is, who we are. Probed lazily, each fact once.
 
 use std::cell::OnceCell;
-use std::fs::File;
-use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::statfs;
+use rustix::fs::{Mode, OFlags, open, statfs};
+use rustix::io::read;
 
 use crate::error::{Context, Error, Result};
 
@@ -203,10 +202,11 @@ pub fn outer_uid() -> Result<u32> {
 /// Names the file.
 pub fn read_proc(path: &str) -> Result<String> {
     let mut text = Vec::with_capacity(4096);
-    let mut file = File::open(path).call("open").map_err(|error| error.doing(path))?;
+    // Not by the standard library, whose `open` asks musl for one more call each time.
+    let file = open(path, OFlags::CLOEXEC, Mode::empty()).call("open").map_err(|error| error.doing(path))?;
     loop {
         let mut part = [0; 4096];
-        let length = file.read(&mut part).call("read").map_err(|error| error.doing(path))?;
+        let length = read(&file, &mut part).call("read").map_err(|error| error.doing(path))?;
         text.extend_from_slice(&part[..length]);
         if length < part.len() {
             return String::from_utf8(text).map_err(|_| Error::new("is not text").doing(path));

@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use nix::fcntl::AtFlags;
 use nix::unistd::execveat;
 use rustix::fs::{
-    CWD, MemfdFlags, SealFlags, StatVfsMountFlags, fcntl_add_seals, fcntl_get_seals, fstatvfs, memfd_create, readlink,
+    CWD, MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags, fcntl_add_seals, fcntl_get_seals, fstatvfs,
+    memfd_create, open, readlink,
 };
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
@@ -46,7 +47,7 @@ pub fn protect() -> Result<()> {
     if IS_PROTECTED.load(Ordering::Relaxed) {
         return Ok(());
     }
-    let own = File::open("/proc/self/exe").call("open").doing(|| "/proc/self/exe")?;
+    let own = open("/proc/self/exe", OFlags::CLOEXEC, Mode::empty()).call("open").doing(|| "/proc/self/exe")?;
     if is_protected(&own)? {
         IS_PROTECTED.store(true, Ordering::Relaxed);
         // The kernel took the descriptor's number for a name.
@@ -62,7 +63,7 @@ pub fn protect() -> Result<()> {
 }
 
 /// Asked of the file itself, and not of the environment or the command line, which a caller could set.
-fn is_protected(own: &File) -> Result<bool> {
+fn is_protected(own: &OwnedFd) -> Result<bool> {
     Ok(is_detached_view(own)? || fcntl_get_seals(own).is_ok_and(|seals| seals.contains(SEALS)))
 }
 
@@ -81,14 +82,14 @@ fn read_only_view() -> Result<OwnedFd> {
     Ok(view)
 }
 
-fn sealed_copy(mut own: File) -> Result<OwnedFd> {
+fn sealed_copy(own: OwnedFd) -> Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     // Newer kernels want to be told that this one is to be executed, older ones don't know the flag.
     let memory = memfd_create("orlop", flags | MemfdFlags::EXEC)
         .or_else(|_| memfd_create("orlop", flags))
         .call("memfd_create")?;
     let mut memory = File::from(memory);
-    io::copy(&mut own, &mut memory).call("write")?;
+    io::copy(&mut File::from(own), &mut memory).call("write")?;
     fcntl_add_seals(&memory, SEALS).call("fcntl(F_ADD_SEALS)")?;
     Ok(memory.into())
 }
