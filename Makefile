@@ -6,7 +6,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 # With musl, whose start costs a fraction of the other's: docs/decisions/0011-musl.md. Asked anew for each line: setup may bring it.
 export CARGO_BUILD_TARGET ?= $(shell tools/target.sh)
 
-.PHONY: help setup demo build check unit oracle integration conformance conformance-test conformance-vm conformance-tables lanes engines engines-tables quick-engines vm-test vm-shell test bench bench-vm fuzz deny man install
+.PHONY: help setup demo build check unit oracle integration conformance conformance-test conformance-vm conformance-tables lanes engines engines-tables quick-engines vm-test vm-shell test bench bench-vm order fuzz deny man install
 
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -82,6 +82,9 @@ bench: setup root ## time and memory beside the other runtimes on this machine, 
 
 bench-vm: setup root ## in a virtual machine: the systemd driver beside crun's, and the smallest limits
 	benches/vm.sh
+
+order: setup root ## find out anew which functions belong together in the program, into tools/order.ld
+	benches/order.sh
 
 fuzz: setup ## a fuzz target for a while: make fuzz TARGET=seccomp SECONDS=600
 	tools/setup.sh g++

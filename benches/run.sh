@@ -23,17 +23,7 @@ cargo build --quiet --example compare >&2
 cargo test --quiet --release --lib libseccomp_says_the_same -- --ignored --nocapture >"$work/seccomp"
 youki=$(command -v youki || true)
 
-lane() {
-    if [ "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs ]; then
-        "$@"
-    else
-        unshare --mount --propagation private sh -euc '
-            umount --recursive /sys/fs/cgroup
-            mount -t cgroup2 cgroup2 /sys/fs/cgroup
-            exec "$@"' lane "$@"
-    fi
-}
-
+. benches/lane.sh
 lane "$target/$CARGO_BUILD_TARGET/debug/examples/compare" docs/benchmarks \
     orlop="$work/orlop" crun="$work/peers/sid/crun" runc="$work/peers/sid/runc" floor="$work/floor" \
     ${youki:+youki="$youki"} seccomp="$work/seccomp" "$@"

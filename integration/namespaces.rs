@@ -14,7 +14,6 @@ cases![
     each_configured_kind_is_new,
     each_omitted_kind_is_the_hosts,
     each_kind_is_joined_by_path,
-    with_a_joined_cgroup_namespace_it_is_in_its_own_cgroup,
     several_are_joined_at_once,
     a_mount_namespace_is_joined_by_path,
     in_a_joined_pid_namespace_it_is_not_the_first,
@@ -82,27 +81,6 @@ fn each_kind_is_joined_by_path() {
         }
         let report = report_of(&c);
         assert_eq!(report["namespaces"][file], namespace_of(&other.pid().to_string(), file), "{kind}");
-    }
-}
-
-/// Which begins elsewhere, and from which nothing else can be entered where cgroup2 is mounted with `nsdelegate`.
-fn with_a_joined_cgroup_namespace_it_is_in_its_own_cgroup() {
-    let other = Container::sleeping();
-    let joined = || {
-        let c = Container::new().args(["sleep"]);
-        c.edit(|config| join(config, &other, &[("cgroup", "cgroup")]))
-    };
-    // Its cgroups are not that user namespace's to mount.
-    let users = joined().user_namespace(100_000, 65_536).edit(|config| drop_mount(config, "/sys/fs/cgroup"));
-    let joined_pid = joined().edit(|config| join(config, &other, &[("pid", "pid")]));
-    for c in [joined(), users, joined_pid] {
-        let c = c.up();
-        let table = fs::read_to_string(format!("/proc/{}/cgroup", c.pid())).expect("read its cgroup");
-        assert!(table.trim().ends_with(&Lane::cgroup(c.id())), "{table}");
-        assert_eq!(namespace_of(&c.pid().to_string(), "cgroup"), namespace_of(&other.pid().to_string(), "cgroup"));
-        c.call("exec").args([c.id(), "/probe", "exit", "0"]).run().ok();
-        c.delete_by_force().ok();
-        c.nothing_left();
     }
 }
 

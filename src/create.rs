@@ -131,10 +131,8 @@ fn from_plan(
     claim.note_cgroup(cgroup.as_ref())?;
     let cgroup_fd = cgroup.as_ref().map(AsFd::as_fd);
     let mut child = spawn::container(plan, cgroup_fd, |parent, unjoined| init::run(plan, inherited, unjoined, parent))?;
-    match &plan.cgroup.scope {
-        Some(scope) => cgroup = Some(place(&child, scope, plan, claim)?),
-        None if plan.is_placed_later() => move_in(&child, cgroup.as_ref())?,
-        None => (),
+    if let Some(scope) = &plan.cgroup.scope {
+        cgroup = Some(place(&child, scope, plan, claim)?);
     }
     // While the child builds its root: nothing runs in the cgroup yet but Orlop itself.
     let restricted = cgroup.as_ref().map_or(Ok(()), |cgroup| cgroup.restrict(&plan.cgroup));
@@ -163,12 +161,6 @@ pub(crate) fn place(child: &Child, scope: &Scope, plan: &Plan, claim: &Claim) ->
     claim.note_cgroup(Some(&cgroup))?;
     child.tell(Step::Placed)?;
     Ok(cgroup)
-}
-
-/// From the runtime's own cgroup namespace, which reaches where the child's doesn't.
-fn move_in(child: &Child, cgroup: Option<&NewCgroup>) -> Result<()> {
-    cgroup.map_or(Ok(()), |cgroup| cgroup.take_in(child.pid))?;
-    child.tell(Step::Placed)
 }
 
 /// Only now: the child has made its cgroup namespace, with the container's cgroup at its root, and has no other process any more.

@@ -76,7 +76,6 @@ pub fn container(
     hide_from_the_container()?;
     let (home, unjoined) = Home::leave(&plan.namespaces)?;
     let is_replaced = unjoined.needs_replacement(&plan.namespaces);
-    let cgroup = cgroup.filter(|_| !plan.is_placed_later());
     let new = if is_replaced { 0 } else { new_at_birth(&plan.namespaces) };
     let born = birth("the container's init", CloneFlags::namespaces(new), cgroup, |sync| init(sync, unjoined));
     home.come_back()?;

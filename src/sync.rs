@@ -4,7 +4,7 @@
 //!
 //! | # | from   | message      | carries            | when |
 //! |---|--------|--------------|--------------------|------|
-//! | 1 | parent | `Placed`     |                    | the child is in its cgroup now: moved by systemd, or where it joins a cgroup namespace |
+//! | 1 | parent | `Placed`     |                    | `--systemd-cgroup`: systemd has moved the child into its cgroup |
 //! | 2 | child  | `Replaced`   | pid, pidfd         | a second clone is needed, see `spawn::Unjoined::needs_replacement` |
 //! | 3 | parent | `IdsMapped`  |                    | as 2: the parent knows it; and once more for a new user namespace |
 //! | 4 | child  | `Mounted`    |                    | there are prestart, createRuntime or createContainer hooks, or network devices |

@@ -89,7 +89,8 @@ impl<'a> Container<'a> {
         self.bundle.join("pid")
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    /// The command of something that takes nothing but the container's id.
+    pub fn command(&self, words: &[&str]) -> Command {
         let mut command = self.runtime.command();
         command.args(words).arg(&self.id).current_dir(&self.bundle);
         command
@@ -169,9 +170,14 @@ impl<'a> Container<'a> {
         if self.runtime.is_floor() {
             return timed(self.floor_word("kill")?);
         }
+        timed(self.kill_command(signal))
+    }
+
+    /// The command of a `kill`.
+    pub fn kill_command(&self, signal: &str) -> Command {
         let mut command = self.command(&["kill"]);
         command.arg(signal);
-        timed(command)
+        command
     }
 
     /// `exec` of a program that ends at once.
@@ -181,9 +187,19 @@ impl<'a> Container<'a> {
             command.arg(self.cgroup_dir()).args(&self.floor[0]);
             return timed(command);
         }
+        timed(self.exec_command())
+    }
+
+    /// The command of an `exec`.
+    pub fn exec_command(&self) -> Command {
         let mut command = self.command(&["exec"]);
         command.arg("/bin/true");
-        timed(command)
+        command
+    }
+
+    /// Waits until its init has ended.
+    pub fn ended(&self) -> Result<()> {
+        wait_for_end(self.init()?)
     }
 
     /// The three commands together; the program's own time between `start` and its end is not counted.

@@ -4,6 +4,8 @@
 //! name `floor` is the program of `floor.c`, which takes part in some of it; the file has what `make oracle` prints. One part alone is
 //! printed, and written nowhere. Wants root and a cgroup2 mount at /sys/fs/cgroup.
 //!
+//! `compare order SCRIPT PROGRAM` measures nothing: it finds out which functions of the program are used, see `order`.
+//!
 //! A command is timed from before its birth to its end, by a blocking wait. Nothing is asserted about times.
 
 mod cgroups;
@@ -17,6 +19,7 @@ mod growth;
 mod life;
 mod measured;
 mod memory;
+mod order;
 mod picture;
 mod report;
 mod seccomp;
@@ -37,7 +40,12 @@ use crate::session::Session;
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 fn main() -> ExitCode {
-    match compare(std::env::args().skip(1)) {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let done = match arguments.as_slice() {
+        [word, script, program] if word == "order" => order::write(Path::new(script), Path::new(program)),
+        _ => compare(arguments.into_iter()),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("compare: {error}");

@@ -8,7 +8,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 host=$1
 # What rests on the whole cgroup tree, on systemd, or on root's full rights.
-modules='cgroup:: delete:: events:: features:: lifecycle:: namespaces:: pause:: resources:: rlimits:: rootless:: scheduling:: shared_mounts:: state:: update::'
+modules='cgroup:: delete:: events:: features:: lifecycle:: pause:: resources:: rlimits:: rootless:: scheduling:: state:: update::'
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -137,11 +137,6 @@ impl NewCgroup {
         Ok(new)
     }
 
-    /// Moves a process into it that could not be born there.
-    pub fn take_in(&self, pid: Pid) -> Result<()> {
-        self.cgroup.take_in(pid).doing(|| format!("enter cgroup {}", self.path().display()))
-    }
-
     /// The container's is a cgroup below systemd's scope. The process goes there first: a cgroup with processes hands no controllers
     /// on (cgroups(7), no internal processes).
     fn go_below(&mut self, below: &Path, pid: Pid) -> Result<()> {

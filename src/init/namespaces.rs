@@ -19,7 +19,7 @@ use crate::timeline;
 /// Enters what the clone did not bring, and waits for what only the parent can do.
 pub(super) fn enter(plan: &Plan, unjoined: Unjoined, parent: &Sync) -> Result<()> {
     let _step = timeline::step("enter namespaces");
-    if plan.is_placed_later() {
+    if plan.cgroup.scope.is_some() {
         // First of all: a user's systemd moves only what is still that user's, and a successor is born where its maker is.
         wait(parent, Step::Placed)?;
     }

@@ -228,13 +228,6 @@ impl Plan {
         !(hooks.create_runtime.is_empty() && hooks.create_container.is_empty() && self.net_devices.is_empty())
     }
 
-    /// Whether the container's process can't be born in its cgroup and is moved there: by systemd, which makes the cgroup around it; or
-    /// because it is born in a cgroup namespace that exists already. Where these are boundaries of delegation (cgroup2 is mounted with
-    /// `nsdelegate`, as by systemd), the kernel lets nothing be reached from there that isn't below that namespace's root.
-    pub fn is_placed_later(&self) -> bool {
-        self.cgroup.scope.is_some() || self.namespaces.joined(Kind::Cgroup).is_some()
-    }
-
     /// Decides everything about the container that `bundle` describes.
     ///
     /// # Errors
