@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use crate::error::{Annotate, Context, Error, Result};
 use crate::state::{Onlooker, Shown};
-use crate::table;
+use crate::{sys, table};
 
 /// How `list` prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,7 +52,7 @@ fn read(root: &Path, explicit_root: bool) -> Result<Vec<Shown>> {
     for entry in entries {
         let entry = entry.call("read")?;
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            names.push(entry.file_name().to_string_lossy().into_owned());
+            names.push(entry.file_name().into_string().unwrap_or_else(|name| name.to_string_lossy().into_owned()));
         }
     }
     names.sort_unstable();
@@ -74,7 +74,13 @@ fn look_at_all(root: &Path, names: &[String]) -> Result<Vec<Found>, Errno> {
     }
     let (first, second) = names.split_at(names.len() / 2);
     thread::scope(|scope| {
-        let other = thread::Builder::new().spawn_scoped(scope, || look_at_some(root, second));
+        let other = thread::Builder::new().spawn_scoped(scope, || {
+            // One table of descriptors for both would be locked for each file. Where that is refused it is slower, and no more.
+            if let Err(errno) = sys::unshare_descriptors() {
+                tracing::debug!("unshare: {errno}");
+            }
+            look_at_some(root, second)
+        });
         let mut all = look_at_some(root, first)?;
         all.extend(match other {
             Ok(other) => other.join().unwrap_or_else(|panic| resume_unwind(panic))?,

@@ -1,7 +1,7 @@
 //! Stopping everything in a cgroup where it stands, and letting it go on.
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -11,7 +11,10 @@ use crate::error::{Annotate, Context, Error, Result};
 
 /// Whether everything in the cgroup whose directory is `path` is stopped, or about to be. In one that is gone nothing is.
 pub fn is_frozen(path: &Path) -> Result<bool> {
-    match openat(CWD, path.join("cgroup.freeze"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+    let mut file = PathBuf::with_capacity(path.as_os_str().len() + 16);
+    file.push(path);
+    file.push("cgroup.freeze");
+    match openat(CWD, &file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
         Ok(file) => says_frozen(&file),
         Err(Errno::NOENT) => Ok(false),
         Err(errno) => Err(Error::call("open", errno).doing(format!("cgroup {}", path.display()))),

@@ -68,7 +68,8 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 pub struct Onlooker<'a> {
     root: &'a Path,
     dir: OwnedFd,
-    /// A record's text. There is room for the next one then.
+    /// A record's path and its text. There is room for the next one's then.
+    path: String,
     text: Vec<u8>,
 }
 
@@ -78,7 +79,7 @@ impl<'a> Onlooker<'a> {
     pub fn new(root: &'a Path) -> Result<Self, Errno> {
         // Who names the root may name a link.
         let dir = open(root, DIRECTORY.difference(OFlags::NOFOLLOW), Mode::empty())?;
-        Ok(Self { root, dir, text: Vec::new() })
+        Ok(Self { root, dir, path: String::new(), text: Vec::new() })
     }
 
     /// What there is to show of a container: what was recorded, and what is true now.
@@ -102,8 +103,9 @@ impl<'a> Onlooker<'a> {
     /// By one path, which no link leads away from.
     fn read(&mut self, id: &str) -> Result<(), Errno> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        let path = format!("{id}/{RECORD}");
-        let file = openat2(&self.dir, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty(), resolve)?;
+        self.path.clear();
+        self.path.extend([id, "/", RECORD]);
+        let file = openat2(&self.dir, &self.path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty(), resolve)?;
         read_whole(&file, &mut self.text)
     }
 

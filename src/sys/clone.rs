@@ -96,6 +96,16 @@ pub fn exit_now(status: u8) -> ! {
     unsafe { libc::_exit(i32::from(status)) }
 }
 
+/// Gives this thread a table of descriptors of its own, which begins as a copy and ends with the thread. What a thread opens after
+/// this is open for nobody else, so no descriptor may pass between this thread and another one.
+///
+/// # Errors
+/// The errno of unshare(2).
+pub fn unshare_descriptors() -> Result<(), Errno> {
+    // SAFETY: what is open now is open in both tables, under the same numbers, so every descriptor that either side holds stays valid.
+    checked(unsafe { libc::c_long::from(libc::unshare(libc::CLONE_FILES)) }).map(|_| ())
+}
+
 /// Moves this process into new namespaces, by their `CLONE_NEW*` bits.
 ///
 /// # Errors
