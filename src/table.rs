@@ -1,6 +1,6 @@
 //! Columns of text for people, laid out as Go's `tabwriter` does with a minimum width of 12 and 3 spaces between columns.
 
-use std::iter::{once, repeat_n};
+use std::iter::once;
 
 const MIN_WIDTH: usize = 12;
 const PADDING: usize = 3;
@@ -14,7 +14,7 @@ pub(crate) fn render<S: AsRef<str>, const COLUMNS: usize>(header: [&str; COLUMNS
             *width = (*width).max(length(cell) + PADDING);
         }
     }
-    let mut text = String::new();
+    let mut text = String::with_capacity((rows.len() + 1) * (widths.iter().sum::<usize>() + 1));
     for line in lines() {
         add_line(&mut text, line, widths);
     }
@@ -28,10 +28,20 @@ fn length(cell: &str) -> usize {
 fn add_line<const COLUMNS: usize>(text: &mut String, cells: [&str; COLUMNS], widths: [usize; COLUMNS]) {
     for (column, (cell, width)) in cells.into_iter().zip(widths).enumerate() {
         text.push_str(cell);
-        let is_last = column + 1 == COLUMNS;
-        text.extend(repeat_n(' ', if is_last { 0 } else { width - length(cell) }));
+        if column + 1 < COLUMNS {
+            pad(text, width - length(cell));
+        }
     }
     text.push('\n');
+}
+
+fn pad(text: &mut String, mut count: usize) {
+    const SPACES: &str = "                                ";
+    while count > 0 {
+        let some = &SPACES[..count.min(SPACES.len())];
+        text.push_str(some);
+        count -= some.len();
+    }
 }
 
 #[cfg(test)]
