@@ -69,7 +69,7 @@ pub(crate) static BREAKS: &[Break] = &[
         list(config, "/linux/namespaces").push(json!({"type": "mount"}));
     }),
     config("leaves out what it can't do without mounts", "root::readonly_in_an_inherited_namespace", "ok", |config| {
-        forget(&mut config["root"], "readonly")
+        forget(&mut config["root"], "readonly");
     }),
     config("drops options of file systems", "mounts::options_of_the_file_system", "rw", |config| {
         each_options(config, |options| options.retain(|option| !option.as_str().unwrap_or_default().contains('=')));

@@ -14,7 +14,7 @@ cases![three_and_no_more];
 fn three_and_no_more(s: &Subject) -> Verdict {
     let c = Container::new(s);
     // The suite's own caller may have left some open, too.
-    let free = (9..).find(|number| !Path::new("/proc/self/fd").join(number.to_string()).exists()).unwrap_or(9);
+    let free = (9..1024).find(|number| !Path::new("/proc/self/fd").join(number.to_string()).exists()).unwrap_or(9);
     let call = c.create_call().arg(c.id()).launched(Lane::get().probe(), &["--fd", &format!("{free}=/etc")]);
     c.remember(call.run()).ok()?;
     let report = c.report_of_created()?;
