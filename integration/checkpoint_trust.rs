@@ -181,10 +181,11 @@ fn a_namespace_that_was_not_there() {
 }
 
 fn a_namespace_of_somebody_elses() {
+    let other = Container::sleeping();
     for kind in ["mount", "cgroup"] {
         let c = counting();
         nothing_written(&c);
-        let path = format!("/proc/self/ns/{}", if kind == "mount" { "mnt" } else { kind });
+        let path = format!("/proc/{}/ns/{}", other.pid(), if kind == "mount" { "mnt" } else { kind });
         let c = c.edit(|config| crate::support::config::join_namespace(config, kind, &path));
         restore(&c).fails(["linux.namespaces[", &format!("a restored container can't join a {kind} namespace")]);
         c.nothing_left();
