@@ -113,7 +113,7 @@ function failures(kind,    n, name, key, line, at, sorter) {
     close(sorter)
 }
 function leftovers(    n) {
-    for (n = 1; n <= count; n++) if (left[n] != "") print "Left behind by " names[n] ": " cell(left[n]) "."
+    for (n = 1; n <= count; n++) if (left[n] != "") print "Left behind by " names[n] ": " cell(left[n]) ".\n"
 }
 BEGIN { count = split(runtimes, names, " "); for (n = 1; n <= count; n++) one(n, ending) }'
 table() {
