@@ -116,9 +116,6 @@ function leftovers(    n) {
     for (n = 1; n <= count; n++) if (left[n] != "") print "Left behind by " names[n] ": " cell(left[n]) ".\n"
 }
 BEGIN { count = split(runtimes, names, " "); for (n = 1; n <= count; n++) one(n, ending) }'
-table() {
-    awk -v runtimes="$runtimes" -v work="$work" -v notes="$here/peers.txt" -v ending="$1" "$reads $2"
-}
 cat << PAGE
 # Under real engines
 
@@ -147,13 +144,15 @@ run on $(when ""). Times are seconds for a case's whole script, most of which is
 waiting; one run each, two cases at a time, so small differences say nothing. An empty cell was not run.
 
 PAGE
-table "" '
+# All of one kind: `report ENDING WITH-TIMES`
+report() {
+    awk -v runtimes="$runtimes" -v work="$work" -v notes="$here/peers.txt" -v ending="$1" -v times="$2" "$reads"'
 END {
     for (name in ran) if (ran[name] == count) { all++; for (n = 1; n <= count; n++) sum[n] += time[n, name] }
     header("")
     printf "| cases"; for (n = 1; n <= count; n++) printf " | %d", cases[n]; print " |"
     printf "| failed"; for (n = 1; n <= count; n++) printf " | %d", bad[n]; print " |"
-    printf "| seconds, for the %d that all ran", all; for (n = 1; n <= count; n++) printf " | %.1f", sum[n]; print " |"
+    if (times) { printf "| seconds, for the %d that all ran", all; for (n = 1; n <= count; n++) printf " | %.1f", sum[n]; print " |" }
     print ""
     leftovers()
     total = 0; for (key in failed) total++
@@ -162,11 +161,17 @@ END {
     sorter = "sort"
     for (name in ran) {
         row = "| `" name "`"
-        for (n = 1; n <= count; n++) row = row " | " time[n, name] ((n, name) in failed ? " failed" : "")
+        for (n = 1; n <= count; n++) {
+            failing = (n, name) in failed
+            if (times) row = row " | " time[n, name] (failing ? " failed" : "")
+            else row = row " | " (failing ? "failed" : (n, name) in time ? "passed" : "")
+        }
         print row " |" | sorter
     }
     close(sorter)
 }' < /dev/null
+}
+report "" 1
 for name in $runtimes; do
     if [ ! -s "$work/$name.machine" ]; then
         echo
@@ -182,21 +187,4 @@ What needs a cgroup controller, AppArmor or CRIU, on Linux $(sed -n 's/^lane: st
 on $(when .machine).
 
 PAGE
-table .machine '
-END {
-    header("")
-    printf "| cases"; for (n = 1; n <= count; n++) printf " | %d", cases[n]; print " |"
-    printf "| failed"; for (n = 1; n <= count; n++) printf " | %d", bad[n]; print " |"
-    print ""
-    leftovers()
-    total = 0; for (key in failed) total++
-    if (total) { print "| failed | by | why |"; print "|---|---|---|"; failures(); print "" }
-    header("case")
-    sorter = "sort"
-    for (name in ran) {
-        row = "| `" name "`"
-        for (n = 1; n <= count; n++) row = row " | " ((n, name) in failed ? "failed" : (n, name) in time ? "passed" : "")
-        print row " |" | sorter
-    }
-    close(sorter)
-}' < /dev/null
+report .machine 0
