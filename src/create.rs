@@ -124,8 +124,7 @@ fn from_plan(
     opening: Opening<'_>,
 ) -> Result<(Record, OwnedFd, Option<OwnedFd>)> {
     let Opening { inherited, pidfd_sockets, hook_output } = opening;
-    let resctrl = plan.intel_rdt.as_ref().map(|rdt| NewGroups::make(rdt, |group| claim.note_resctrl(group)));
-    let resctrl = resctrl.transpose()?;
+    let resctrl = NewGroups::make_if_asked(plan.intel_rdt.as_ref(), |group| claim.note_resctrl(group))?;
     claim.announce_cgroup(&plan.cgroup)?;
     let mut cgroup = NewCgroup::create(&plan.cgroup)?;
     claim.note_cgroup(cgroup.as_ref())?;

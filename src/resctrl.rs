@@ -45,6 +45,11 @@ impl NewGroups {
         Ok(new)
     }
 
+    /// [`Self::make`], where the config has `linux.intelRdt`.
+    pub fn make_if_asked(plan: Option<&IntelRdt>, note: impl Fn(&Path) -> Result<()>) -> Result<Option<Self>> {
+        plan.map(|plan| Self::make(plan, note)).transpose()
+    }
+
     fn make_missing(plan: &IntelRdt, note: impl Fn(&Path) -> Result<()>) -> Result<Self> {
         let field = "linux.intelRdt.closID";
         let name = match &plan.class {

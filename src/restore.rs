@@ -157,8 +157,7 @@ fn from_plan(plan: &Plan, options: &Options, claim: &Claim, opening: Opening<'_>
     let mut demands = Demands::of(plan, &sources, &namespaces)?;
     let log = checkpoint.work.as_ref().unwrap_or(&checkpoint.images).log(RESTORE_LOG)?;
 
-    let resctrl = plan.intel_rdt.as_ref().map(|rdt| NewGroups::make(rdt, |group| claim.note_resctrl(group)));
-    let resctrl = resctrl.transpose()?;
+    let resctrl = NewGroups::make_if_asked(plan.intel_rdt.as_ref(), |group| claim.note_resctrl(group))?;
     claim.announce_cgroup(&plan.cgroup)?;
     let mut cgroup = NewCgroup::create(&plan.cgroup)?;
     claim.note_cgroup(cgroup.as_ref())?;

@@ -1,6 +1,6 @@
 //! Stopping everything in a cgroup where it stands, and letting it go on.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -14,32 +14,25 @@ pub fn is_frozen(path: &Path) -> Result<bool> {
     let mut file = PathBuf::with_capacity(path.as_os_str().len() + 16);
     file.push(path);
     file.push("cgroup.freeze");
-    match openat(CWD, &file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
-        Ok(file) => says_frozen(&file),
-        Err(Errno::NOENT) => Ok(false),
-        Err(errno) => Err(Error::call("open", errno).doing(format!("cgroup {}", path.display()))),
-    }
+    says_frozen(CWD, &file)
 }
 
 /// Such a file is one digit and a line's end, told in one go.
-fn says_frozen(file: &OwnedFd) -> Result<bool> {
+fn says_frozen(dir: impl AsFd, file: &Path) -> Result<bool> {
     let mut text = [0; 2];
-    match rustix::io::read(file, &mut text) {
+    let opened = openat(dir, file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    match opened.and_then(|opened| rustix::io::read(opened, &mut text)) {
         Ok(length) => Ok(text[..length] == *b"1\n"),
-        // Gone since it was opened: then nothing in it is frozen.
-        Err(Errno::NODEV) => Ok(false),
-        Err(errno) => Err(Error::call("read", errno).doing("cgroup.freeze")),
+        // Gone, perhaps since it was opened: then nothing in it is frozen.
+        Err(Errno::NODEV | Errno::NOENT) => Ok(false),
+        Err(errno) => Err(Error::call("read", errno).doing(file.display().to_string())),
     }
 }
 
 impl Cgroup {
     /// See [`is_frozen`].
     pub fn is_frozen(&self) -> Result<bool> {
-        match openat(&self.dir, "cgroup.freeze", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
-            Ok(file) => says_frozen(&file),
-            Err(Errno::NODEV | Errno::NOENT) => Ok(false),
-            Err(errno) => Err(Error::call("open", errno).doing("cgroup.freeze")),
-        }
+        says_frozen(&self.dir, Path::new("cgroup.freeze"))
     }
 
     /// Stops every process in it and in the cgroups below it, and returns when they stand.
