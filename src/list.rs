@@ -3,15 +3,19 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::panic::resume_unwind;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::thread;
 
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, RawDirEntry, open, statat};
 use rustix::io::Errno;
 
-use crate::error::{Annotate, Context, Error, Result};
+use crate::error::{Annotate, Context, Result};
 use crate::state::{Onlooker, Shown};
-use crate::{sys, table};
+use crate::table::{self, Rows};
+use crate::{log, sys};
 
 /// How `list` prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -28,116 +32,146 @@ pub enum Format {
 /// # Errors
 /// When `root` can't be read; a default root that isn't there has no containers.
 pub fn list(root: &Path, format: Format, quiet: bool, explicit_root: bool) -> Result<String> {
-    let all = read(root, explicit_root)?;
+    let ids = ids(root, explicit_root)?;
     if quiet {
-        return Ok(all.iter().flat_map(|shown| [shown.id.as_str(), "\n"]).collect());
+        return Ok(look_at_all(root, &ids, add_id)?.concat());
     }
     match format {
-        Format::Table => Ok(as_table(&all)),
-        Format::Json if all.is_empty() => Ok("null\n".into()),
+        Format::Table => {
+            let header = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"];
+            Ok(table::render(header, &look_at_all(root, &ids, add_row)?))
+        }
         Format::Json => {
-            let text = serde_json::to_string(&all).map_err(|error| Error::new(error.to_string()))?;
-            Ok(text + "\n")
+            let mut parts = look_at_all(root, &ids, add_object)?;
+            parts.retain(|part| !part.is_empty());
+            Ok(if parts.is_empty() { "null\n".into() } else { format!("[{}]\n", parts.join(",")) })
         }
     }
 }
 
-fn read(root: &Path, explicit_root: bool) -> Result<Vec<Shown>> {
-    let unreadable = || format!("state root {}", root.display());
-    let entries = match fs::read_dir(root) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !explicit_root => return Ok(Vec::new()),
-        entries => entries.call("open").doing(unreadable)?,
+fn add_id(text: &mut String, shown: &Shown<'_>) {
+    text.extend([shown.id, "\n"]);
+}
+
+fn add_row(rows: &mut Rows<6>, shown: &Shown<'_>) {
+    rows.add([&shown.id, &shown.pid, &shown.status, &shown.bundle, &shown.created, &shown.owner]);
+}
+
+fn add_object(text: &mut String, shown: &Shown<'_>) {
+    if !text.is_empty() {
+        text.push(',');
+    }
+    // Cannot fail: strings, numbers and a map of strings.
+    text.push_str(&serde_json::to_string(shown).unwrap_or_default());
+}
+
+/// The names of all directories in the state root, sorted.
+fn ids(root: &Path, explicit_root: bool) -> Result<Vec<String>> {
+    let dir = match open(root, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
+        Err(Errno::NOENT) if !explicit_root => return Ok(Vec::new()),
+        opened => opened.call("open").doing(|| unreadable(root))?,
     };
-    let mut names = Vec::new();
-    for entry in entries {
+    let mut buffer: Vec<u8> = Vec::with_capacity(32 * 1024);
+    let mut entries = RawDir::new(&dir, buffer.spare_capacity_mut());
+    let mut ids = Vec::new();
+    while let Some(entry) = entries.next() {
         let entry = entry.call("read")?;
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            names.push(entry.file_name().into_string().unwrap_or_else(|name| name.to_string_lossy().into_owned()));
+        if is_directory(&dir, &entry) && ![c".", c".."].contains(&entry.file_name()) {
+            ids.push(entry.file_name().to_string_lossy().into_owned());
         }
     }
-    names.sort_unstable();
-    let looked_at = look_at_all(root, &names).call("open").doing(unreadable)?;
-    let mut owners = Owners::default();
-    Ok(names.iter().zip(looked_at).filter_map(|(name, found)| keep_or_say(name, found, &mut owners)).collect())
+    ids.sort_unstable();
+    Ok(ids)
 }
 
-/// What there is to show of a container, and whose it is.
-type Found = Result<(Shown, Option<u32>)>;
+/// Not every file system says of what type an entry is.
+fn is_directory(dir: &OwnedFd, entry: &RawDirEntry<'_>) -> bool {
+    let look = || statat(dir, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW);
+    match entry.file_type() {
+        FileType::Unknown => look().is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory),
+        known => known == FileType::Directory,
+    }
+}
+
+fn unreadable(root: &Path) -> String {
+    format!("state root {}", root.display())
+}
 
 /// So many take about as long to look at as a thread to start.
 const WORTH_A_THREAD: usize = 50;
 
-/// In the order of the names. Most of the time passes in the kernel, which looks up files for two at once.
-fn look_at_all(root: &Path, names: &[String]) -> Result<Vec<Found>, Errno> {
-    if names.len() < 2 * WORTH_A_THREAD {
-        return look_at_some(root, names);
+/// What is printed of the containers, in the order of their ids, in one part or two. Most of the time passes in the kernel, which looks
+/// up files for two at once.
+fn look_at_all<T: Default + Send>(root: &Path, ids: &[String], add: fn(&mut T, &Shown<'_>)) -> Result<Vec<T>> {
+    let owners = Owners::default();
+    let look = |ids: &[String]| look_at_some(root, ids, add, &owners);
+    let seen = match ids.len() {
+        0 => Vec::new(),
+        few if few < 2 * WORTH_A_THREAD => vec![look(ids)],
+        _ => look_at_halves(ids, look),
+    };
+    let mut parts = Vec::new();
+    for seen in seen {
+        let (part, complaints) = seen.call("open").doing(|| unreadable(root))?;
+        for complaint in complaints {
+            log::say(&complaint);
+        }
+        parts.push(part);
     }
-    let (first, second) = names.split_at(names.len() / 2);
+    Ok(parts)
+}
+
+fn look_at_halves<T: Send>(ids: &[String], look: impl Fn(&[String]) -> T + Sync) -> Vec<T> {
+    let (first, second) = ids.split_at(ids.len() / 2);
     thread::scope(|scope| {
         let other = thread::Builder::new().spawn_scoped(scope, || {
             // One table of descriptors for both would be locked for each file. Where that is refused it is slower, and no more.
             if let Err(errno) = sys::unshare_descriptors() {
                 tracing::debug!("unshare: {errno}");
             }
-            look_at_some(root, second)
+            look(second)
         });
-        let mut all = look_at_some(root, first)?;
-        all.extend(match other {
-            Ok(other) => other.join().unwrap_or_else(|panic| resume_unwind(panic))?,
+        let first = look(first);
+        let second = match other {
+            Ok(other) => other.join().unwrap_or_else(|panic| resume_unwind(panic)),
             // There is none to be had, for want of memory or by a limit.
-            Err(_) => look_at_some(root, second)?,
-        });
-        Ok(all)
+            Err(_) => look(second),
+        };
+        vec![first, second]
     })
 }
 
-fn look_at_some(root: &Path, names: &[String]) -> Result<Vec<Found>, Errno> {
+/// What is printed of some containers, and what there is to say of those that can't be read.
+fn look_at_some<T: Default>(
+    root: &Path,
+    ids: &[String],
+    add: fn(&mut T, &Shown<'_>),
+    owners: &Owners,
+) -> Result<(T, Vec<String>), Errno> {
     let mut onlooker = Onlooker::new(root)?;
-    let look = |name: &String| onlooker.look_at(name).map(|shown| (shown, onlooker.owner(name).ok()));
-    Ok(names.iter().map(look).collect())
-}
-
-fn keep_or_say(name: &str, found: Found, owners: &mut Owners) -> Option<Shown> {
-    match found {
-        Ok((mut shown, owner)) => {
-            shown.owner = owner.map(|uid| owners.name(uid)).unwrap_or_default();
-            Some(shown)
-        }
-        Err(error) if error.to_string() == crate::state::DOES_NOT_EXIST => None, // deleted since the directory was read
-        Err(error) => {
-            crate::log::say(&format!("load container {name}: {error}\n"));
-            None
+    let (mut part, mut complaints) = (T::default(), Vec::new());
+    for id in ids {
+        let owner = onlooker.owner(id).map(|uid| owners.name(uid)).unwrap_or_default();
+        match onlooker.look_at(id) {
+            Ok(mut shown) => {
+                shown.owner = owner;
+                add(&mut part, &shown);
+            }
+            Err(error) if error.to_string() == crate::state::DOES_NOT_EXIST => (), // deleted since the directory was read
+            Err(error) => complaints.push(format!("load container {id}: {error}\n")),
         }
     }
-}
-
-fn as_table(all: &[Shown]) -> String {
-    let rows: Vec<_> = all.iter().map(as_row).collect();
-    table::render(["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"], &rows)
-}
-
-fn as_row(shown: &Shown) -> [Cow<'_, str>; 6] {
-    [
-        shown.id.as_str().into(),
-        shown.pid.to_string().into(),
-        shown.status.name().into(),
-        shown.bundle.to_string_lossy(),
-        shown.created.as_str().into(),
-        shown.owner.as_str().into(),
-    ]
+    Ok((part, complaints))
 }
 
 /// User names by id, from the host's passwd, read once. A static program has no name service to ask.
 #[derive(Default)]
-struct Owners {
-    names: Option<HashMap<u32, String>>,
-}
+struct Owners(OnceLock<HashMap<u32, String>>);
 
 impl Owners {
-    fn name(&mut self, uid: u32) -> String {
-        let names =
-            self.names.get_or_insert_with(|| parse_passwd(&fs::read_to_string("/etc/passwd").unwrap_or_default()));
-        names.get(&uid).cloned().unwrap_or_else(|| format!("#{uid}"))
+    fn name(&self, uid: u32) -> Cow<'_, str> {
+        let names = self.0.get_or_init(|| parse_passwd(&fs::read_to_string("/etc/passwd").unwrap_or_default()));
+        names.get(&uid).map_or_else(|| format!("#{uid}").into(), Cow::from)
     }
 }
 
@@ -181,6 +215,9 @@ mod tests {
         assert_eq!(listed.lines().collect::<Vec<_>>(), expected);
         let table = list(root.path(), Format::Table, false, true).unwrap();
         assert!(table.lines().skip(1).all(|line| line.contains(" 0           stopped ")), "{table}");
+        let json: Vec<serde_json::Value> =
+            serde_json::from_str(&list(root.path(), Format::Json, false, true).unwrap()).unwrap();
+        assert_eq!(json.iter().map(|shown| shown["id"].as_str().unwrap()).collect::<Vec<_>>(), expected);
     }
 
     #[test]

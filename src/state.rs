@@ -19,6 +19,7 @@ mod shown;
 use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::fs;
+use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -94,13 +95,13 @@ impl Status {
     }
 
     /// What a container is whose init is there. What CRIU restores goes on with a program that this process never executed.
-    fn of_living(init: &Stat, cgroup: Option<&Path>, was_restored: bool) -> Result<Self> {
-        if cgroup.map_or(Ok(false), cgroupv2::is_frozen)? {
-            Ok(Self::Paused)
+    fn of_living(init: &Stat, is_frozen: bool, was_restored: bool) -> Self {
+        if is_frozen {
+            Self::Paused
         } else if init.executed || was_restored {
-            Ok(Self::Running)
+            Self::Running
         } else {
-            Ok(Self::Created)
+            Self::Created
         }
     }
 }
@@ -256,23 +257,27 @@ fn is_gone(error: &Error) -> bool {
 }
 
 fn proc_stat(pid: i32) -> Result<Stat> {
-    let path = format!("/proc/{pid}/stat");
+    // Without the allocator, for which the threads of `list` would wait for each other. Zeros are left to end the text.
+    let mut path = [0; 32];
+    write!(path.as_mut_slice(), "/proc/{pid}/stat").call("write")?;
+    let path = CStr::from_bytes_until_nul(&path).unwrap_or_default();
+    let doing = || path.to_string_lossy();
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let file = openat(CWD, &path, flags, Mode::empty()).call("open").map_err(|error| error.doing(&path))?;
+    let file = openat(CWD, path, flags, Mode::empty()).call("open").doing(doing)?;
     // The whole line is about 300 bytes long, and what counts is in its first half.
     let mut line = [0; 1024];
-    let length = rustix::io::read(&file, &mut line).call("read").map_err(|error| error.doing(&path))?;
+    let length = rustix::io::read(&file, &mut line).call("read").doing(doing)?;
     Stat::parse(&line[..length]).ok_or_else(|| {
         let text = String::from_utf8_lossy(&line[..length]);
-        Error::new(format!("{path} can't be understood: {text:?}"))
+        Error::new(format!("{} can't be understood: {text:?}", doing()))
     })
 }
 
 impl Stat {
     fn parse(text: &[u8]) -> Option<Self> {
         // The second field is the program's name in parentheses, which may hold anything, parentheses too, and no valid text: the
-        // program chooses it, and the kernel cuts it after 15 bytes.
-        let end_of_name = text.iter().rposition(|byte| *byte == b')')?;
+        // program chooses it, and the kernel cuts it after 15 bytes, or 63 of a name of its own. Only numbers follow.
+        let end_of_name = text.iter().take(100).rposition(|byte| *byte == b')')?;
         let mut fields = text.get(end_of_name + 2..)?.split(|byte| *byte == b' ');
         let alive = !matches!(fields.next()?, b"Z" | b"X" | b"x");
         let mut number = |index| std::str::from_utf8(fields.nth(index)?).ok()?.parse::<u64>().ok();
@@ -465,7 +470,7 @@ fn write_atomically(dir: BorrowedFd<'_>, name: &str, text: &[u8]) -> Result<()> 
     let temporary = format!("{name}.new");
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = openat(dir, &temporary, flags, Mode::from_raw_mode(0o600)).call("open")?;
-    std::io::Write::write_all(&mut fs::File::from(file), text).call("write")?;
+    fs::File::from(file).write_all(text).call("write")?;
     rustix::fs::renameat(dir, &temporary, dir, name).call("rename")
 }
 
@@ -617,8 +622,7 @@ impl State {
     pub fn status_locked(&self, record: Option<&Record>) -> Result<(Status, Option<OwnedFd>)> {
         let Some(record) = record else { return Ok((Status::Stopped, None)) };
         let Some((pidfd, seen)) = record.init.open_and_look()? else { return Ok((Status::Stopped, None)) };
-        let status = Status::of_living(&seen, record.cgroup.as_deref(), record.restored)?;
-        Ok((status, Some(pidfd)))
+        Ok((Status::of_living(&seen, is_frozen(record)?, record.restored), Some(pidfd)))
     }
 
     fn remove_entry(&self, name: &CStr) -> Result<()> {

@@ -1,38 +1,71 @@
 //! Columns of text for people, laid out as Go's `tabwriter` does with a minimum width of 12 and 3 spaces between columns.
 
-use std::iter::once;
+use std::fmt::{Display, Write};
 
 const MIN_WIDTH: usize = 12;
 const PADDING: usize = 3;
 
-/// The header and the rows as lines; all columns but the last are as wide as their widest cell.
-pub(crate) fn render<S: AsRef<str>, const COLUMNS: usize>(header: [&str; COLUMNS], rows: &[[S; COLUMNS]]) -> String {
-    let lines = || once(header).chain(rows.iter().map(|row| row.each_ref().map(AsRef::as_ref)));
+/// Some rows. Their text is one, because a list may have thousands of cells.
+#[derive(Debug, Default)]
+pub(crate) struct Rows<const COLUMNS: usize> {
+    text: String,
+    rows: Vec<[Cell; COLUMNS]>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Cell {
+    /// Where it ends in the text.
+    end: usize,
+    characters: usize,
+}
+
+impl<const COLUMNS: usize> Rows<COLUMNS> {
+    pub(crate) fn add(&mut self, cells: [&dyn Display; COLUMNS]) {
+        let row = cells.map(|cell| {
+            let begin = self.text.len();
+            // Cannot fail: a string takes everything.
+            write!(self.text, "{cell}").unwrap_or_default();
+            Cell { end: self.text.len(), characters: length(&self.text[begin..]) }
+        });
+        self.rows.push(row);
+    }
+}
+
+/// The header and the rows of all parts as lines; all columns but the last are as wide as their widest cell.
+pub(crate) fn render<const COLUMNS: usize>(header: [&str; COLUMNS], parts: &[Rows<COLUMNS>]) -> String {
+    let mut titles = Rows::default();
+    titles.add(header.each_ref().map(|title| title as &dyn Display));
     let mut widths = [MIN_WIDTH; COLUMNS];
-    for line in lines() {
-        for (width, cell) in widths.iter_mut().zip(line) {
-            *width = (*width).max(length(cell) + PADDING);
+    for row in parts.iter().chain([&titles]).flat_map(|part| &part.rows) {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.characters + PADDING);
         }
     }
-    let mut text = String::with_capacity((rows.len() + 1) * (widths.iter().sum::<usize>() + 1));
-    for line in lines() {
-        add_line(&mut text, line, widths);
+    let lines: usize = parts.iter().map(|part| part.rows.len()).sum();
+    let mut text = String::with_capacity((lines + 1) * (widths.iter().sum::<usize>() + 1));
+    add_lines(&mut text, &titles, widths);
+    for part in parts {
+        add_lines(&mut text, part, widths);
     }
     text
 }
 
 fn length(cell: &str) -> usize {
-    cell.chars().count()
+    if cell.is_ascii() { cell.len() } else { cell.chars().count() }
 }
 
-fn add_line<const COLUMNS: usize>(text: &mut String, cells: [&str; COLUMNS], widths: [usize; COLUMNS]) {
-    for (column, (cell, width)) in cells.into_iter().zip(widths).enumerate() {
-        text.push_str(cell);
-        if column + 1 < COLUMNS {
-            pad(text, width - length(cell));
+fn add_lines<const COLUMNS: usize>(text: &mut String, part: &Rows<COLUMNS>, widths: [usize; COLUMNS]) {
+    let mut begin = 0;
+    for row in &part.rows {
+        for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
+            text.push_str(&part.text[begin..cell.end]);
+            begin = cell.end;
+            if column + 1 < COLUMNS {
+                pad(text, width - cell.characters);
+            }
         }
+        text.push('\n');
     }
-    text.push('\n');
 }
 
 fn pad(text: &mut String, mut count: usize) {
@@ -50,18 +83,21 @@ mod tests {
 
     const HEADER: [&str; 6] = ["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"];
 
+    fn rows<const COLUMNS: usize>(row: [&str; COLUMNS]) -> Rows<COLUMNS> {
+        let mut rows = Rows::default();
+        rows.add(row.each_ref().map(|cell| cell as &dyn Display));
+        rows
+    }
+
     #[test]
     fn an_empty_table_is_its_header() {
-        assert_eq!(
-            render::<&str, _>(HEADER, &[]),
-            "ID          PID         STATUS      BUNDLE      CREATED     OWNER\n"
-        );
+        assert_eq!(render(HEADER, &[]), "ID          PID         STATUS      BUNDLE      CREATED     OWNER\n");
     }
 
     #[test]
     fn a_long_cell_widens_its_column() {
         let row = ["smp-runc", "28551", "running", "/a/bundle/dir", "2026-11-22T15:33:52.990239614Z", "root"];
-        let table = render(HEADER, &[row]);
+        let table = render(HEADER, &[rows(row)]);
         let expected = "\
 ID          PID         STATUS      BUNDLE          CREATED                          OWNER
 smp-runc    28551       running     /a/bundle/dir   2026-11-22T15:33:52.990239614Z   root
@@ -71,7 +107,13 @@ smp-runc    28551       running     /a/bundle/dir   2026-11-22T15:33:52.99023961
 
     #[test]
     fn width_counts_characters_not_bytes() {
-        let table = render(["A", "B"], &[["éééééééééé", "b"]]);
+        let table = render(["A", "B"], &[rows(["éééééééééé", "b"])]);
         assert_eq!(table, "A            B\néééééééééé   b\n");
+    }
+
+    #[test]
+    fn all_parts_are_as_wide_as_the_widest() {
+        let table = render(["A", "B"], &[rows(["1", "b"]), Rows::default(), rows(["1234567890", "c"])]);
+        assert_eq!(table, "A            B\n1            b\n1234567890   c\n");
     }
 }

@@ -24,7 +24,8 @@ use rustix::time::{ClockId, clock_gettime};
 use serde_json::{Value, json};
 
 use crate::error::{Annotate, Context, Error, Result};
-use crate::{log, sys, table};
+use crate::table::{self, Rows};
+use crate::{log, sys};
 
 /// Where a timeline goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -246,16 +247,13 @@ fn microseconds(nanoseconds: u64) -> f64 {
 /// A line for each step; the steps within another one are indented.
 fn as_table(all: &[Seen]) -> String {
     let milliseconds = |nanoseconds| format!("{:.3}", microseconds(nanoseconds) / 1e3);
-    let row = |(i, step): (usize, &Seen)| {
-        [
-            milliseconds(step.begin),
-            step.took.map_or("-".into(), milliseconds),
-            side(step.process).to_owned(),
-            "  ".repeat(depth(&all[..i], step)) + &step.name,
-        ]
-    };
-    let rows: Vec<_> = all.iter().enumerate().map(row).collect();
-    table::render(["AT (ms)", "TOOK (ms)", "WHO", "STEP"], &rows)
+    let mut rows = Rows::default();
+    for (i, step) in all.iter().enumerate() {
+        let took = step.took.map_or("-".into(), milliseconds);
+        let name = "  ".repeat(depth(&all[..i], step)) + &step.name;
+        rows.add([&milliseconds(step.begin), &took, &side(step.process), &name]);
+    }
+    table::render(["AT (ms)", "TOOK (ms)", "WHO", "STEP"], &[rows])
 }
 
 /// How many of the earlier steps of the same process were still under way.

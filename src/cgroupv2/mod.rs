@@ -30,7 +30,7 @@ use crate::plan::{CgroupPlan, DELEGATE, SUBGROUP, annotation_field};
 use crate::sys;
 use crate::timeline;
 
-pub use freezer::is_frozen;
+pub use freezer::{FreezeCheck, is_frozen};
 pub use stats::{Amount, CpuTime, DeviceIo, HugePageUse, MemoryUse, Pids, Pressure, Stall, Statistics};
 pub use systemd::Unit;
 pub use watch::{Happened, Watch};

@@ -2,50 +2,53 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt::{self, Display};
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, open, openat2, statat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::{DIRECTORY, OCI_VERSION, RECORD, State, Status, does_not_exist, look, read_whole, understand};
+use crate::cgroupv2::FreezeCheck;
 use crate::error::{Error, Result};
 use crate::plan::check_id;
 
-/// The state as `state` and `list` show it (runtime.md, State), with the fields that runc adds.
+/// The state as `state` and `list` show it (runtime.md, State), with the fields that runc adds. What was recorded stays where it
+/// was read.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Shown {
+pub struct Shown<'a> {
     oci_version: &'static str,
     /// The container's id.
-    pub id: String,
+    pub id: &'a str,
     /// The init's pid; 0 when there is none.
     pub pid: i32,
     /// Where it is in its life.
     pub status: Status,
     /// The bundle's directory.
-    pub bundle: PathBuf,
+    pub bundle: Text<'a>,
     /// The root file system.
-    pub rootfs: PathBuf,
+    pub rootfs: Text<'a>,
     /// When it was created, RFC 3339.
-    pub created: String,
+    pub created: Text<'a>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    annotations: BTreeMap<String, String>,
+    annotations: BTreeMap<Text<'a>, Text<'a>>,
     /// Whose it is; `list` alone says.
-    pub owner: String,
+    pub owner: Cow<'a, str>,
 }
 
-/// What of a [`super::Record`] is shown, or says what to ask the kernel for. What is used at once stays where it was read.
+/// What of a [`super::Record`] is shown, or says what to ask the kernel for.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Summary<'a> {
     #[serde(borrow)]
     init: Init<'a>,
-    bundle: PathBuf,
-    rootfs: PathBuf,
-    created: String,
-    annotations: BTreeMap<String, String>,
+    bundle: Text<'a>,
+    rootfs: Text<'a>,
+    created: Text<'a>,
+    annotations: BTreeMap<Text<'a>, Text<'a>>,
     cgroup: Option<Text<'a>>,
     #[serde(default)]
     restored: bool,
@@ -60,8 +63,15 @@ struct Init<'a> {
     boot_id: Text<'a>,
 }
 
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+/// A text of a record.
+#[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// Whoever looks at one container after the other, below one state root.
 #[derive(Debug)]
@@ -71,6 +81,7 @@ pub struct Onlooker<'a> {
     /// A record's path and its text. There is room for the next one's then.
     path: String,
     text: Vec<u8>,
+    freeze_check: FreezeCheck,
 }
 
 impl<'a> Onlooker<'a> {
@@ -79,14 +90,14 @@ impl<'a> Onlooker<'a> {
     pub fn new(root: &'a Path) -> Result<Self, Errno> {
         // Who names the root may name a link.
         let dir = open(root, DIRECTORY.difference(OFlags::NOFOLLOW), Mode::empty())?;
-        Ok(Self { root, dir, path: String::new(), text: Vec::new() })
+        Ok(Self { root, dir, path: String::new(), text: Vec::new(), freeze_check: FreezeCheck::default() })
     }
 
     /// What there is to show of a container: what was recorded, and what is true now.
     ///
     /// # Errors
     /// `container does not exist`; or when its record can't be understood, or its state can't be found out.
-    pub fn look_at(&mut self, id: &str) -> Result<Shown> {
+    pub fn look_at<'b>(&'b mut self, id: &'b str) -> Result<Shown<'b>> {
         check_id(id)?;
         match self.read(id) {
             Ok(()) => self.show(id),
@@ -109,22 +120,21 @@ impl<'a> Onlooker<'a> {
         read_whole(&file, &mut self.text)
     }
 
-    fn show(&self, id: &str) -> Result<Shown> {
+    fn show<'b>(&'b mut self, id: &'b str) -> Result<Shown<'b>> {
         let Summary { init, bundle, rootfs, created, annotations, cgroup, restored } =
             understand(&self.text, self.root, id)?;
         let (status, pid) = match look(init.pid, init.start_time, &init.boot_id.0)? {
             Some(seen) => {
-                let cgroup = cgroup.as_ref().map(|path| Path::new(path.0.as_ref()));
-                (Status::of_living(&seen, cgroup, restored)?, init.pid)
+                let is_frozen = cgroup.map_or(Ok(false), |path| self.freeze_check.is_frozen(&path.0))?;
+                (Status::of_living(&seen, is_frozen, restored), init.pid)
             }
             None => (Status::Stopped, 0),
         };
-        let shown = Shown { bundle, rootfs, created, annotations, ..Shown::unrecorded(id, status) };
-        Ok(Shown { pid, ..shown })
+        Ok(Shown { pid, bundle, rootfs, created, annotations, ..Shown::unrecorded(id, status) })
     }
 
     /// Whether somebody is at work on it is asked first: who was at work may have left a record.
-    fn look_at_unrecorded(&mut self, id: &str) -> Result<Shown> {
+    fn look_at_unrecorded<'b>(&'b mut self, id: &'b str) -> Result<Shown<'b>> {
         let state = State::open(self.root, id)?;
         let is_locked = state.is_locked();
         if state.read(&mut self.text)? {
@@ -134,18 +144,18 @@ impl<'a> Onlooker<'a> {
     }
 }
 
-impl Shown {
-    fn unrecorded(id: &str, status: Status) -> Self {
+impl<'a> Shown<'a> {
+    fn unrecorded(id: &'a str, status: Status) -> Self {
         Self {
             oci_version: OCI_VERSION,
-            id: id.into(),
+            id,
             pid: 0,
             status,
-            bundle: PathBuf::new(),
-            rootfs: PathBuf::new(),
-            created: String::new(),
+            bundle: Text::default(),
+            rootfs: Text::default(),
+            created: Text::default(),
             annotations: BTreeMap::new(),
-            owner: String::new(),
+            owner: Cow::default(),
         }
     }
 }
