@@ -120,20 +120,21 @@ fn check_parent(images: &Images, parent: Option<&Path>) -> Result<()> {
 fn container(record: &Record) -> Result<Dumped<'_>> {
     let pid = record.init.pid;
     let root = open(format!("/proc/{pid}/root"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).call("open")?;
+    let external = External::read(record.external.as_deref())?;
     let table = mountinfo::parse(&read_proc(&format!("/proc/{pid}/mountinfo"))?);
     Ok(Dumped {
         pid,
         rootfs: &record.rootfs,
         cgroup: record.cgroup.as_deref(),
-        mounts: external_mounts(&Inside::new(root), &table, &record.external)?,
-        namespaces: external_namespaces(pid, &record.external)?,
+        mounts: external_mounts(&Inside::new(root), &table, &external)?,
+        namespaces: external_namespaces(pid, &external)?,
         annotations: &record.annotations,
     })
 }
 
 /// The host's mounts in the container: its bind mounts by their targets in the config, which the next config has too, and
 /// devices that could not be made.
-fn external_mounts(root: &Inside, table: &[Entry], external: &External) -> Result<Vec<ExternalMount>> {
+fn external_mounts(root: &Inside, table: &[Entry], external: &External<'_>) -> Result<Vec<ExternalMount>> {
     let mut mounts = Vec::new();
     for target in &external.binds {
         if let Some(id) = mount_at(root, target)?
@@ -183,7 +184,7 @@ pub(crate) fn external_mount(key: &Path, val: &Path) -> Result<ExternalMount> {
     Ok(ExternalMount { key: text(key)?, val: text(val)? })
 }
 
-fn external_namespaces(pid: i32, external: &External) -> Result<Vec<(Kind, u64)>> {
+fn external_namespaces(pid: i32, external: &External<'_>) -> Result<Vec<(Kind, u64)>> {
     let joined = LEFT_ALONE.into_iter().filter(|kind| external.namespaces & kind.bit() != 0);
     let inode = |kind: Kind| {
         let path = format!("/proc/{pid}/ns/{}", kind.proc_name());

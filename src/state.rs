@@ -158,9 +158,9 @@ pub struct Record {
     /// Its limits, for the plan of an update to read.
     #[serde(default)]
     pub resources: Box<RawValue>,
-    /// What of the host's is in it, for `checkpoint`.
-    #[serde(default, skip_serializing_if = "External::is_nothing")]
-    pub external: External,
+    /// What of the host's is in it, for the plan of a checkpoint to read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<Box<RawValue>>,
 }
 
 /// A process, told apart from all others that ever had its pid.
@@ -427,7 +427,7 @@ fn record(plan: &Plan, pid: Pid, cgroup: Option<&NewCgroup>, resctrl: Option<&Gr
         hook_output: plan.hook_output.clone(),
         exec: plan.for_exec.clone(),
         resources: plan.for_update.clone(),
-        external: External::of(plan),
+        external: External::record(plan)?,
         restored: false,
     })
 }

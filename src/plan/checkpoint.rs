@@ -1,9 +1,11 @@
 //! What CRIU is asked for: from flags, a config and a few facts to the options of its request.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::{DELEGATE, FsLabel, Joined, Kind, Labels, Mount, MountSource, Plan, SourceLink, annotation_field};
 use crate::criu::rpc::{
@@ -80,30 +82,40 @@ pub struct RestoreRequest {
 }
 
 /// What of the host's is part of a container, and so not of its checkpoint.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct External {
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct External<'a> {
     /// The targets of bind mounts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub binds: Vec<PathBuf>,
+    pub binds: Vec<Cow<'a, Path>>,
     /// The kinds of the namespaces that were joined, as `CLONE_NEW*` bits.
     #[serde(default)]
     pub namespaces: u64,
 }
 
-impl External {
-    /// That of a container that is made by this plan.
-    pub fn of(plan: &Plan) -> Self {
+impl<'a> External<'a> {
+    fn of(plan: &'a Plan) -> Self {
         let is_the_hosts = |source: &MountSource| matches!(source, MountSource::Bind { .. } | MountSource::HostCgroups);
         let binds = plan.mounts.iter().filter(|mount| is_the_hosts(&mount.source));
         Self {
-            binds: binds.map(|mount| mount.target.clone()).collect(),
+            binds: binds.map(|mount| Cow::from(&mount.target)).collect(),
             namespaces: plan.namespaces.all_joined().iter().fold(0, |bits, joined| bits | joined.kind.bit()),
         }
     }
 
-    /// Whether it is nothing.
-    pub fn is_nothing(&self) -> bool {
-        self.binds.is_empty() && self.namespaces == 0
+    /// That of a container that is made by this plan, as it is recorded: nothing where there is nothing.
+    pub fn record(plan: &'a Plan) -> Result<Option<Box<RawValue>>> {
+        let external = Self::of(plan);
+        if external == Self::default() {
+            return Ok(None);
+        }
+        serde_json::value::to_raw_value(&external).map(Some).map_err(|error| Error::new(error.to_string()))
+    }
+
+    /// What was recorded.
+    pub fn read(recorded: Option<&RawValue>) -> Result<Self> {
+        recorded
+            .map_or(Ok(Self::default()), |text| serde_json::from_str(text.get()))
+            .map_err(|error| Error::new(error.to_string()).doing("what was recorded of the host's in the container"))
     }
 }
 
@@ -292,9 +304,9 @@ fn refuse_what_no_restore_can_do(plan: &Plan) -> Result<()> {
     }
     let itself = |mount: &&Mount| matches!(mount.source, MountSource::Bind { link: SourceLink::Itself, .. });
     if let Some(mount) = plan.mounts.iter().find(itself) {
-        return Err(Error::new("a mount with src-nofollow can't be restored: CRIU follows links").field(&mount.field));
+        return Err(Error::new("a mount with src-nofollow can't be restored: CRIU follows links").field(mount.field));
     }
-    match plan.mounts.iter().find_map(|mount| mount.id_mapped.as_ref()) {
+    match plan.mounts.iter().find_map(|mount| mount.id_mapped.as_deref()) {
         Some(id_mapped) => Err(Error::new("an id-mapped mount can't be restored: CRIU takes it for an ordinary one")
             .field(&id_mapped.field)),
         None => Ok(()),
@@ -533,11 +545,15 @@ mod tests {
             ]);
             config["linux"]["namespaces"] = json!([{"type": "mount"}, {"type": "network", "path": "/n"}]);
         });
-        let external = External::of(&plan);
+        let recorded = External::record(&plan).unwrap();
+        let external = External::read(recorded.as_deref()).unwrap();
         assert_eq!(
             external,
-            External { binds: vec!["/var/run/x".into(), "/sys/fs/cgroup".into()], namespaces: Kind::Network.bit() }
+            External {
+                binds: ["/var/run/x", "/sys/fs/cgroup"].map(|path| Cow::from(Path::new(path))).to_vec(),
+                namespaces: Kind::Network.bit()
+            }
         );
-        assert!(!external.is_nothing() && External::default().is_nothing());
+        assert_eq!(External::read(None).unwrap(), External::default());
     }
 }
