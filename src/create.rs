@@ -1,5 +1,6 @@
 //! `orlop create`: a bundle becomes a container that waits at its gate.
 
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -80,8 +81,10 @@ pub fn create(options: &Options) -> Result<()> {
 pub(crate) fn container(options: &Options, terminal: TerminalGoes) -> Result<Created> {
     let request = options.request();
     sys::cloexec_from(request.inherited_fds().saturating_add(3)).call("close_range")?;
-    let bundle = Bundle::open(&options.bundle)?;
-    let plan = decide(&bundle, &request)?;
+    // Both stay until this process ends, which is soon, or after the container's end: to take thousands of small pieces of memory back
+    // would keep a container waiting, and the kernel would not get one of them.
+    let bundle = ManuallyDrop::new(Bundle::open(&options.bundle)?);
+    let plan = ManuallyDrop::new(decide(&bundle, &request)?);
     let wants_terminal = plan.process.terminal.is_some();
     let console_socket = caller::console_socket(options.console_socket.as_deref(), wants_terminal, terminal)?;
     let pidfd_sockets = [
