@@ -2,7 +2,7 @@
 //!
 //! OCI types stop here and in `plan`. This room knows nothing of cgroups, and touches the host only to read the bundle.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Read;
 use std::os::fd::AsRawFd;
@@ -337,13 +337,17 @@ pub fn check_process(process: &Process) -> Result<()> {
     for (i, one) in process.env().iter().flatten().enumerate() {
         refuse_nul(one, || format!("process.env[{i}]"))?;
     }
-    refuse_nul(&cwd.to_string_lossy(), || "process.cwd".into())?;
+    refuse_nul(cwd, || "process.cwd".into())?;
     check_user(process)?;
     check_rlimits(process)
 }
 
-fn refuse_nul(text: &str, field: impl FnOnce() -> String) -> Result<()> {
-    if text.contains('\0') { Err(Error::new("contains a NUL byte").field(field())) } else { Ok(()) }
+fn refuse_nul(text: impl AsRef<OsStr>, field: impl FnOnce() -> String) -> Result<()> {
+    if text.as_ref().as_encoded_bytes().contains(&0) {
+        Err(Error::new("contains a NUL byte").field(field()))
+    } else {
+        Ok(())
+    }
 }
 
 /// 2^32-1 means "no change" to setresuid(2), and so would leave the process root.
@@ -465,7 +469,7 @@ fn check_mounts(mounts: &[oci_spec::runtime::Mount]) -> Result<()> {
         }
         let strings = [Some(mount.destination()), mount.source().as_ref()];
         for path in strings.into_iter().flatten() {
-            refuse_nul(&path.to_string_lossy(), || format!("mounts[{i}]"))?;
+            refuse_nul(path, || format!("mounts[{i}]"))?;
         }
         for (j, option) in mount.options().iter().flatten().enumerate() {
             refuse_nul(option, || format!("mounts[{i}].options[{j}]"))?;

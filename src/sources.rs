@@ -199,11 +199,11 @@ fn mount_source(mount: &Mount, cgroups: Option<&Path>) -> Result<Option<Source>>
             copy_link(path, *recursive, *link).field_with(field)?
         }
         MountSource::HostCgroups => match cgroups {
-            Some(path) => copy(path, true).field(&mount.field)?,
+            Some(path) => copy(path, true).field(mount.field)?,
             None => return Ok(None),
         },
         MountSource::Filesystem { .. } => match &mount.fallback {
-            Some(path) => copy(path, true).field(&mount.field)?,
+            Some(path) => copy(path, true).field(mount.field)?,
             None => return Ok(None),
         },
         MountSource::Remount(_) => return Ok(None),

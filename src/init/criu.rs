@@ -171,7 +171,7 @@ fn make_mount_points(mounts: &[(&Mount, Option<&OwnedFd>)], root: &OwnedFd, plac
         }
         make_mount_point(mount, *tree, &scratch)
             .doing(|| format!("make the mount point {}", mount.target.display()))
-            .field(&mount.field)?;
+            .field(mount.field)?;
     }
     Ok(())
 }

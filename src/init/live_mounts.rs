@@ -88,7 +88,7 @@ fn remove(mount: &Mount, root: &Inside) -> Result<()> {
     let (parent, name) =
         (mount.target.parent().unwrap_or(Path::new("/")), mount.target.file_name().unwrap_or_default());
     let describe = || format!("unmount {:?}", mount.target.display().to_string());
-    let parent = root.find(parent).call("openat2").doing(describe).field_with(|| mount.field.clone())?;
+    let parent = root.find(parent).call("openat2").doing(describe).field(mount.field)?;
     fchdir(parent.as_fd()).call("fchdir")?;
     unmount(name, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
         .map_err(|errno| {

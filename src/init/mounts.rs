@@ -30,7 +30,7 @@ pub(super) fn attach_one(mount: &Mount, root: &Inside, source: Option<Source>) -
     let _step = timeline::step_with(|| format!("mount {}", mount.target.display()).into());
     attach_at_target(mount, root, source)
         .doing(|| format!("mount {:?}", mount.target.display().to_string()))
-        .field_with(|| mount.field.clone())
+        .field(mount.field)
 }
 
 fn attach_at_target(mount: &Mount, root: &Inside, source: Option<Source>) -> Result<()> {

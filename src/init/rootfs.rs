@@ -74,8 +74,8 @@ pub(super) fn finish(plan: &Plan, root: &Inside) -> Result<()> {
     let _step = timeline::step("finish the root");
     let readonly = MountAttr { set: libc::MOUNT_ATTR_RDONLY, ..MountAttr::default() };
     for mount in plan.mounts.iter().filter(|mount| mount.late_readonly) {
-        let target = root.find(&mount.target).call("openat2").field(&mount.field)?;
-        mount_setattr(target.as_fd(), false, readonly).call("mount_setattr").field(&mount.field)?;
+        let target = root.find(&mount.target).call("openat2").field(mount.field)?;
+        mount_setattr(target.as_fd(), false, readonly).call("mount_setattr").field(mount.field)?;
     }
     if let Some(propagation) = plan.root.propagation {
         // The root alone: what is mounted below has what its own options say.

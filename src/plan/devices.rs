@@ -66,7 +66,7 @@ fn standard() -> [Device; 6] {
 }
 
 pub(super) fn plan(spec: &Spec, mounts: &[Mount]) -> Result<Option<Devices>> {
-    let on = |target: &str| mounts.iter().rev().find(|mount| mount.target == Path::new(target));
+    let on = |target: &str| mounts.iter().rev().find(|mount| mount.target.as_os_str() == target);
     if on("/dev").is_some_and(|mount| matches!(mount.source, MountSource::Bind { .. })) {
         return Ok(None);
     }

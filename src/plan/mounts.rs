@@ -1,5 +1,8 @@
 //! What is mounted: each entry of `mounts` made plain.
 
+use std::borrow::Cow;
+use std::fmt::{self, Display};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use oci_spec::runtime::Spec;
@@ -8,7 +11,7 @@ use super::annotations::MountContext;
 use super::lsm::MountLabel;
 use super::mount_options::{Word, word};
 use super::namespaces::{IdMap, IdMaps, Kind, Namespaces, ranges};
-use crate::error::{Error, Result};
+use crate::error::{Annotate, Error, Result};
 use crate::sys::MountAttr;
 
 /// How later mounts travel between a mount and its peers: `MS_SHARED`, `MS_PRIVATE`, `MS_SLAVE` or `MS_UNBINDABLE`.
@@ -90,6 +93,22 @@ pub struct IdMapped {
     pub ids: MountIds,
 }
 
+/// The place of a mount in the config's list, for errors to name: `mounts[3]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MountField(usize);
+
+impl Display for MountField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "mounts[{}]", self.0)
+    }
+}
+
+impl From<MountField> for String {
+    fn from(field: MountField) -> Self {
+        field.to_string()
+    }
+}
+
 /// Whether a mount may have a target inside procfs, which would hide what the runtime and the container rely on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProcTarget {
@@ -106,8 +125,8 @@ pub enum ProcTarget {
 /// One mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
-    /// Its place in the config, `mounts[3]`.
-    pub field: String,
+    /// Its place in the config.
+    pub field: MountField,
     /// Where, absolute inside the container, without `.` and `..`.
     pub target: PathBuf,
     /// What.
@@ -117,13 +136,13 @@ pub struct Mount {
     /// Attributes of it and everything below it.
     pub recursive_attr: MountAttr,
     /// Propagation, applied in this order.
-    pub propagation: Vec<Propagation>,
+    pub propagation: Cow<'static, [Propagation]>,
     /// Made read-only at the very end, when nothing needs to be created on it any more.
     pub late_readonly: bool,
     /// What its target may be.
     pub proc: ProcTarget,
     /// A mapping of the files' owners.
-    pub id_mapped: Option<IdMapped>,
+    pub id_mapped: Option<Box<IdMapped>>,
     /// A tmpfs that starts with what its mount point had in it.
     pub copy_up: bool,
     /// A symbolic link in the target's place is mounted on.
@@ -153,24 +172,26 @@ pub(super) struct Surroundings<'a> {
 
 pub(super) fn plan(spec: &Spec, around: &Surroundings<'_>) -> Result<Vec<Mount>> {
     let inherited = inherited_propagation(spec);
-    let one = |(i, mount): (usize, &oci_spec::runtime::Mount)| {
-        let field = format!("mounts[{i}]");
-        plan_one(mount, &field, around, inherited).map_err(|error| error.field(field))
-    };
-    spec.mounts().iter().flatten().enumerate().map(one).collect()
+    let mounts = spec.mounts().as_deref().unwrap_or_default();
+    let mut all = Vec::with_capacity(mounts.len());
+    for (i, mount) in mounts.iter().enumerate() {
+        let field = MountField(i);
+        all.push(plan_one(mount, field, around, inherited).field(field)?);
+    }
+    Ok(all)
 }
 
 /// What a bind mount keeps of the host's peer groups when the config says nothing: it receives, and sends nothing back.
 ///
 /// runc has the same through the propagation of the container's old root, which `linux.rootfsPropagation` sets.
-fn inherited_propagation(spec: &Spec) -> Option<Propagation> {
+fn inherited_propagation(spec: &Spec) -> &'static [Propagation] {
     let word = spec.linux().as_ref().and_then(|linux| linux.rootfs_propagation().as_deref()).unwrap_or("rslave");
     match word {
-        "shared" | "rshared" => None,
+        "shared" | "rshared" => &[],
         "private" | "rprivate" | "unbindable" | "runbindable" => {
-            Some(Propagation { kind: libc::MS_PRIVATE, recursive: true })
+            &[Propagation { kind: libc::MS_PRIVATE, recursive: true }]
         }
-        _ => Some(Propagation { kind: libc::MS_SLAVE, recursive: true }),
+        _ => &[Propagation { kind: libc::MS_SLAVE, recursive: true }],
     }
 }
 
@@ -198,10 +219,10 @@ struct IdMapOption {
 }
 
 impl Options {
-    fn parse(options: &[String], field: &str) -> Result<Self> {
+    fn parse(options: &[String], field: MountField) -> Result<Self> {
         let mut parsed = Self::default();
         for (j, option) in options.iter().enumerate() {
-            parsed.add(j, option).map_err(|error| error.field(format!("{field}.options[{j}]")))?;
+            parsed.add(j, option).field_with(|| format!("{field}.options[{j}]"))?;
         }
         Ok(parsed)
     }
@@ -254,13 +275,13 @@ fn data(index: usize, option: &str) -> Result<Option<FsOption>> {
 
 fn plan_one(
     mount: &oci_spec::runtime::Mount,
-    field: &str,
+    field: MountField,
     around: &Surroundings<'_>,
-    inherited: Option<Propagation>,
+    inherited: &'static [Propagation],
 ) -> Result<Mount> {
     let options = Options::parse(mount.options().as_deref().unwrap_or_default(), field)?;
     let target = clean(mount.destination());
-    if target == Path::new("/") {
+    if target.as_os_str() == "/" {
         return Err(
             Error::new("a mount on / would hide the whole root file system").field(format!("{field}.destination"))
         );
@@ -269,7 +290,7 @@ fn plan_one(
     check_extensions(&options, &source, field)?;
     let is_bind = matches!(source, MountSource::Bind { .. } | MountSource::HostCgroups);
     let mut attr = options.attr;
-    let late_readonly = target == Path::new("/dev") && !is_bind && attr.set & libc::MOUNT_ATTR_RDONLY != 0;
+    let late_readonly = target.as_os_str() == "/dev" && !is_bind && attr.set & libc::MOUNT_ATTR_RDONLY != 0;
     if late_readonly {
         attr.set &= !libc::MOUNT_ATTR_RDONLY;
     }
@@ -278,14 +299,14 @@ fn plan_one(
         attr.clear &= libc::MOUNT_ATTR__ATIME;
     }
     Ok(Mount {
-        field: field.into(),
+        field,
         proc: proc_target(&target, &source)?,
-        id_mapped: id_mapped(mount, field, &options, &source, around)?,
+        id_mapped: id_mapped(mount, field, &options, &source, around)?.map(Box::new),
         copy_up: options.copy_up.is_some(),
         target_itself: options.target_itself,
         fallback: fallback(&source, around.namespaces),
         label: around.label.and_then(|label| fs_label(label, &source)),
-        propagation: propagation(options.propagation, inherited.filter(|_| is_bind)),
+        propagation: propagation(options.propagation, if is_bind { inherited } else { &[] }),
         recursive_attr: options.recursive_attr,
         target,
         source,
@@ -295,7 +316,7 @@ fn plan_one(
 }
 
 /// Words that mean something for one kind of mount only.
-fn check_extensions(options: &Options, source: &MountSource, field: &str) -> Result<()> {
+fn check_extensions(options: &Options, source: &MountSource, field: MountField) -> Result<()> {
     let is_tmpfs = matches!(source, MountSource::Filesystem { fstype, .. } if fstype == "tmpfs");
     match options.copy_up {
         Some(index) if !is_tmpfs => {
@@ -328,7 +349,7 @@ fn fallback(source: &MountSource, namespaces: &Namespaces) -> Option<PathBuf> {
 /// What `uidMappings`, `gidMappings` and the options say about the owners of files.
 fn id_mapped(
     mount: &oci_spec::runtime::Mount,
-    field: &str,
+    field: MountField,
     options: &Options,
     source: &MountSource,
     around: &Surroundings<'_>,
@@ -414,26 +435,29 @@ fn parse_range(text: &str, container: Option<&[IdMap]>) -> Result<IdMap> {
     Ok(IdMap { host: outside, ..range })
 }
 
-fn propagation(explicit: Vec<Propagation>, inherited: Option<Propagation>) -> Vec<Propagation> {
+fn propagation(explicit: Vec<Propagation>, inherited: &'static [Propagation]) -> Cow<'static, [Propagation]> {
     let leaves_peers = |p: &Propagation| p.recursive && [libc::MS_PRIVATE, libc::MS_SLAVE].contains(&p.kind);
-    // A "shared" of the config's is a peer group of the container's own, not membership in the host's.
-    let inherited = inherited.filter(|_| !explicit.first().is_some_and(leaves_peers));
-    inherited.into_iter().chain(explicit).collect()
+    match explicit.first() {
+        None => Cow::Borrowed(inherited),
+        // A "shared" of the config's is a peer group of the container's own, not membership in the host's.
+        Some(first) if !leaves_peers(first) => Cow::Owned([inherited, &explicit].concat()),
+        Some(_) => Cow::Owned(explicit),
+    }
 }
 
 fn source(
     mount: &oci_spec::runtime::Mount,
-    field: &str,
+    field: MountField,
     options: &Options,
     around: &Surroundings<'_>,
 ) -> Result<MountSource> {
     let fstype = mount.typ().as_deref().unwrap_or_default();
-    let source = mount.source().clone().unwrap_or_default();
+    let source = mount.source().as_deref().unwrap_or(Path::new(""));
     if options.remount {
         return Ok(MountSource::Remount(options.data.clone()));
     }
     if options.bind.is_some() || fstype == "bind" {
-        return bind(&source, field, options, around.bundle);
+        return bind(source, field, options, around.bundle);
     }
     match fstype {
         "" | "none" => {
@@ -457,7 +481,7 @@ fn cgroup2_options(options: &[FsOption]) -> Vec<FsOption> {
     options.iter().filter(v2).cloned().collect()
 }
 
-fn bind(source: &Path, field: &str, options: &Options, bundle: &Path) -> Result<MountSource> {
+fn bind(source: &Path, field: MountField, options: &Options, bundle: &Path) -> Result<MountSource> {
     if source.as_os_str().is_empty() {
         return Err(Error::new("a bind mount needs a source").field(format!("{field}.source")));
     }
@@ -465,7 +489,8 @@ fn bind(source: &Path, field: &str, options: &Options, bundle: &Path) -> Result<
         let text = format!("bind mounts cannot have any filesystem-specific options applied, such as {key:?}");
         return Err(Error::new(text).field(format!("{field}.options[{index}]")));
     }
-    Ok(MountSource::Bind { path: bundle.join(source), recursive: options.bind == Some(true), link: options.link })
+    let path = if source.is_absolute() { source.to_owned() } else { bundle.join(source) };
+    Ok(MountSource::Bind { path, recursive: options.bind == Some(true), link: options.link })
 }
 
 /// `sync` and the like are harmless on a bind mount, which has no super block of its own to set them on.
@@ -493,15 +518,18 @@ fn proc_target(target: &Path, source: &MountSource) -> Result<ProcTarget> {
     if is("proc") || is("sysfs") {
         return Ok(ProcTarget::Itself);
     }
-    let Ok(below) = target.strip_prefix("/proc") else { return Ok(ProcTarget::Refused) };
-    if below.as_os_str().is_empty() {
-        return match source {
-            MountSource::Bind { .. } => Ok(ProcTarget::BoundProc),
-            MountSource::Remount(_) => Ok(ProcTarget::Itself),
-            _ => Err(inside_proc(target)),
-        };
-    }
-    if PROC_FILES.iter().any(|allowed| below == Path::new(allowed)) {
+    let below = match target.as_os_str().as_bytes().strip_prefix(b"/proc") {
+        Some([]) => {
+            return match source {
+                MountSource::Bind { .. } => Ok(ProcTarget::BoundProc),
+                MountSource::Remount(_) => Ok(ProcTarget::Itself),
+                _ => Err(inside_proc(target)),
+            };
+        }
+        Some([b'/', below @ ..]) => below,
+        _ => return Ok(ProcTarget::Refused),
+    };
+    if PROC_FILES.iter().any(|allowed| below == allowed.as_bytes()) {
         return Ok(ProcTarget::Allowed);
     }
     Err(inside_proc(target))
@@ -515,6 +543,9 @@ pub fn inside_proc(target: &Path) -> Error {
 
 /// An absolute path without `.`, `..` and double slashes; what is relative is taken from `/`, as runc does.
 fn clean(path: &Path) -> PathBuf {
+    if is_clean(path) {
+        return path.to_owned();
+    }
     let mut clean = PathBuf::from("/");
     for component in path.components() {
         match component {
@@ -526,6 +557,13 @@ fn clean(path: &Path) -> PathBuf {
         }
     }
     clean
+}
+
+/// Whether that is what it is already, as most are.
+fn is_clean(path: &Path) -> bool {
+    let is_name = |part: &[u8]| !matches!(part, b"" | b"." | b"..");
+    let below_root = path.as_os_str().as_bytes().strip_prefix(b"/");
+    below_root.is_some_and(|names| names.split(|byte| *byte == b'/').all(is_name))
 }
 
 #[cfg(test)]
@@ -566,7 +604,7 @@ mod tests {
         let source = MountSource::Filesystem { fstype: "tmpfs".into(), source: "shm".into(), options };
         assert_eq!(mount.source, source);
         let set = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NOEXEC | libc::MOUNT_ATTR_NODEV;
-        assert_eq!((mount.attr.set, mount.attr.clear, mount.propagation), (set, 0, vec![]));
+        assert_eq!((mount.attr.set, mount.attr.clear, &*mount.propagation), (set, 0, &[][..]));
     }
 
     #[test]
@@ -599,13 +637,13 @@ mod tests {
         let bind = |options: Value| json!({"destination": "/x", "source": "/y", "options": options});
         let shared = Propagation { kind: libc::MS_SHARED, recursive: true };
         let private = Propagation { kind: libc::MS_PRIVATE, recursive: true };
-        assert_eq!(one(&bind(json!(["bind"]))).propagation, [SLAVE]);
-        assert_eq!(one(&bind(json!(["bind", "rprivate"]))).propagation, [private]);
-        assert_eq!(one(&bind(json!(["bind", "rshared"]))).propagation, [SLAVE, shared]);
+        assert_eq!(*one(&bind(json!(["bind"]))).propagation, [SLAVE]);
+        assert_eq!(*one(&bind(json!(["bind", "rprivate"]))).propagation, [private]);
+        assert_eq!(*one(&bind(json!(["bind", "rshared"]))).propagation, [SLAVE, shared]);
         let linux = json!({"namespaces": [{"type": "mount"}], "rootfsPropagation": "shared"});
         let plan = |options| plan_with(&json!([bind(options)]), &linux).unwrap().remove(0).propagation;
-        assert_eq!(plan(json!(["bind", "rshared"])), [shared]);
-        assert_eq!(plan(json!(["bind"])), []);
+        assert_eq!(*plan(json!(["bind", "rshared"])), [shared]);
+        assert_eq!(*plan(json!(["bind"])), []);
     }
 
     #[test]
@@ -625,6 +663,17 @@ mod tests {
     }
 
     #[test]
+    fn a_target_is_one_way_of_many_to_say_it() {
+        for path in ["/a/b", "a/b", "/a//b", "/a/b/", "/./a/b", "/a/./b", "/a/x/../b", "/../a/b", "//a/b"] {
+            assert_eq!(clean(Path::new(path)).as_os_str(), "/a/b", "{path}");
+        }
+        for path in ["/", "", "/..", "//", "a/.."] {
+            assert_eq!(clean(Path::new(path)).as_os_str(), "/", "{path}");
+        }
+        assert_eq!(clean(Path::new("/..a/.b")).as_os_str(), "/..a/.b");
+    }
+
+    #[test]
     fn nothing_is_mounted_over_proc_but_proc() {
         for path in ["/proc", "/proc/self", "/proc/self/attr", "/proc/sys", "proc/sys/kernel", "/x/../proc"] {
             let error = refusal(&json!({"destination": path, "type": "tmpfs"}));
@@ -636,6 +685,7 @@ mod tests {
             one(&json!({"destination": "/proc", "source": "/proc", "options": ["rbind"]})).proc,
             ProcTarget::BoundProc
         );
+        assert_eq!(one(&json!({"destination": "/process", "type": "tmpfs"})).proc, ProcTarget::Refused);
         let lxcfs = json!({"destination": "/proc/meminfo", "source": "/x", "options": ["bind"]});
         assert_eq!(one(&lxcfs).proc, ProcTarget::Allowed);
     }
@@ -671,7 +721,7 @@ mod tests {
         let linux =
             json!({"namespaces": [{"type": "mount"}, {"type": "user"}], "uidMappings": ids, "gidMappings": ids});
         let mount = json!({"destination": "/x", "source": "/y", "options": options});
-        plan_with(&json!([mount]), &linux).map(|mut mounts| mounts.remove(0).id_mapped.unwrap())
+        plan_with(&json!([mount]), &linux).map(|mut mounts| *mounts.remove(0).id_mapped.unwrap())
     }
 
     #[test]

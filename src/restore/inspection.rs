@@ -166,7 +166,7 @@ impl Demands {
         let mut found = Found { root: Inside::new(root), table, known: HashSet::new(), trees: Vec::new() };
         found.check_root(self.root.readonly)?;
         for (mount, source) in &self.mounts {
-            found.check_mount(mount, source.as_ref()).field(&mount.field)?;
+            found.check_mount(mount, source.as_ref()).field(mount.field)?;
         }
         for (i, path) in self.readonly.iter().enumerate() {
             found.check_readonly(path).field_with(|| format!("linux.readonlyPaths[{i}]"))?;
