@@ -14,7 +14,7 @@ use crate::hooks::{Circumstances, Output};
 use crate::host::Host;
 use crate::init::{self, Inherited};
 use crate::plan::systemd::Scope;
-use crate::plan::{Plan, Request};
+use crate::plan::{External, Plan, Request};
 use crate::resctrl::NewGroups;
 use crate::sources::Opened;
 use crate::spawn::{self, Child};
@@ -138,6 +138,7 @@ fn from_plan(
     }
     // While the child builds its root: nothing runs in the cgroup yet but Orlop itself.
     let restricted = cgroup.as_ref().map_or(Ok(()), |cgroup| cgroup.restrict(&plan.cgroup));
+    let external = External::record(plan);
     let conversed = restricted.and_then(|()| converse(plan, &mut child, terminal, hook_output));
     let (main, net_devices) = conversed.map_err(|error| with_oom(cgroup.as_ref(), error))?;
     delegate(cgroup.as_mut(), &child, plan, claim)?;
@@ -147,7 +148,7 @@ fn from_plan(
     groups.map_or(Ok(()), |groups| groups.take_in(child.pid))?;
     caller::send_pidfd(pidfd_sockets, "standard", child.pidfd())?;
 
-    let record = claim.save(plan, child.pid, cgroup.as_ref(), groups)?;
+    let record = claim.save(plan, external?, child.pid, cgroup.as_ref(), groups)?;
     caller::write_pid_file(options.pid_file.as_deref(), child.raw_pid())?;
     child.tell(Step::Saved)?;
     let init = child.release()?;

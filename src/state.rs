@@ -381,10 +381,18 @@ impl Claim {
         self.state.dir.as_fd()
     }
 
-    /// Writes the record. From here on the container exists, and `delete` can always clean up.
-    pub fn save(&self, plan: &Plan, pid: Pid, cgroup: Option<&NewCgroup>, resctrl: Option<&Groups>) -> Result<Record> {
+    /// Writes the record. From here on the container exists, and `delete` can always clean up. What is external is what
+    /// [`External::record`] says, which a caller may ask for while the container's process is still at work.
+    pub fn save(
+        &self,
+        plan: &Plan,
+        external: Option<Box<RawValue>>,
+        pid: Pid,
+        cgroup: Option<&NewCgroup>,
+        resctrl: Option<&Groups>,
+    ) -> Result<Record> {
         let _step = timeline::step("save the state");
-        let record = record(plan, pid, cgroup, resctrl)?;
+        let record = Record { external, ..record(plan, pid, cgroup, resctrl)? };
         self.state.save(&record)?;
         Ok(record)
     }
@@ -392,7 +400,8 @@ impl Claim {
     /// The same for a container that CRIU has made.
     pub fn save_restored(&self, plan: &Plan, pid: Pid, cgroup: &NewCgroup, resctrl: Option<&Groups>) -> Result<Record> {
         let _step = timeline::step("save the state");
-        let record = Record { restored: true, ..record(plan, pid, Some(cgroup), resctrl)? };
+        let external = External::record(plan)?;
+        let record = Record { external, restored: true, ..record(plan, pid, Some(cgroup), resctrl)? };
         self.state.save(&record)?;
         Ok(record)
     }
@@ -407,7 +416,7 @@ impl Claim {
     }
 }
 
-/// What there is to remember of a new container.
+/// What there is to remember of a new container, but for what is external.
 fn record(plan: &Plan, pid: Pid, cgroup: Option<&NewCgroup>, resctrl: Option<&Groups>) -> Result<Record> {
     Ok(Record {
         id: plan.id.clone(),
@@ -427,7 +436,7 @@ fn record(plan: &Plan, pid: Pid, cgroup: Option<&NewCgroup>, resctrl: Option<&Gr
         hook_output: plan.hook_output.clone(),
         exec: plan.for_exec.clone(),
         resources: plan.for_update.clone(),
-        external: External::record(plan)?,
+        external: None,
         restored: false,
     })
 }
