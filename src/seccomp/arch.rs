@@ -1,5 +1,8 @@
 //! The ABIs by which a process can call the kernel, and the numbers that their calls have.
 
+use seccompiler::SeccompCmpOp;
+
+use super::profile::Condition;
 use super::table::TABLE;
 
 /// One way to call the kernel, with its own numbers. The order is that of the table's columns.
@@ -87,23 +90,54 @@ impl Abi {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Call {
     numbers: &'static [i32; Abi::ALL.len()],
-    door: Option<Door>,
+    door: Option<&'static Door>,
 }
 
 /// The other way to a call on 32-bit x86: `socketcall` or `ipc`, told by its first argument which call is meant.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Door {
     /// The number of `socketcall` or `ipc`.
     pub number: u32,
     /// What the first argument has to be.
-    pub selector: u64,
+    pub selects: [Condition; 1],
+}
+
+impl Door {
+    const fn new(number: u32, selector: u64) -> Self {
+        Self { number, selects: [Condition { index: 0, op: SeccompCmpOp::Eq, value: selector }] }
+    }
+}
+
+/// Finds the calls that a profile names.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// The row to look at first: profiles list names in the order of the alphabet, and leave few out.
+    next: usize,
+    /// Names that no ABI has.
+    pub unknown: Vec<String>,
+}
+
+impl Names {
+    /// The call of that name, if any ABI has it.
+    pub(super) fn find(&mut self, name: &str) -> Option<Call> {
+        let row = match TABLE.get(self.next) {
+            Some((next, _)) if *next == name => Ok(self.next),
+            _ => TABLE.binary_search_by(|(known, _)| (*known).cmp(name)),
+        };
+        let Ok(row) = row else {
+            self.unknown.push(name.into());
+            return None;
+        };
+        self.next = row + 1;
+        Some(Call { numbers: &TABLE[row].1, door: door(name) })
+    }
 }
 
 impl Call {
     /// The call of that name, if any ABI has it.
+    #[cfg(any(test, fuzzing))]
     pub(super) fn named(name: &str) -> Option<Self> {
-        let row = TABLE.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?;
-        Some(Self { numbers: &TABLE[row].1, door: door(name) })
+        Names::default().find(name)
     }
 
     /// Its number, where the ABI has it.
@@ -113,62 +147,54 @@ impl Call {
     }
 
     /// The other way to it, where the ABI has one.
-    pub(super) fn door(&self, abi: Abi) -> Option<Door> {
+    pub(super) fn door(&self, abi: Abi) -> Option<&'static Door> {
         self.door.filter(|_| abi == Abi::X86)
     }
 }
-
-/// The calls behind `socketcall` by their selector, which starts at 1 (`SYS_*` in linux/net.h).
-const SOCKET_CALLS: [&str; 20] = [
-    "socket",
-    "bind",
-    "connect",
-    "listen",
-    "accept",
-    "getsockname",
-    "getpeername",
-    "socketpair",
-    "send",
-    "recv",
-    "sendto",
-    "recvfrom",
-    "shutdown",
-    "setsockopt",
-    "getsockopt",
-    "sendmsg",
-    "recvmsg",
-    "accept4",
-    "recvmmsg",
-    "sendmmsg",
-];
-
-/// The calls behind `ipc` with their selector (linux/ipc.h).
-const IPC_CALLS: [(&str, u64); 12] = [
-    ("semop", 1),
-    ("semget", 2),
-    ("semctl", 3),
-    ("semtimedop", 4),
-    ("msgsnd", 11),
-    ("msgrcv", 12),
-    ("msgget", 13),
-    ("msgctl", 14),
-    ("shmat", 21),
-    ("shmdt", 22),
-    ("shmget", 23),
-    ("shmctl", 24),
-];
 
 /// The numbers of `socketcall` and `ipc` on 32-bit x86.
 const SOCKETCALL: u32 = 102;
 const IPC: u32 = 117;
 
-fn door(name: &str) -> Option<Door> {
-    let socket = SOCKET_CALLS.iter().zip(1..).find(|(call, _)| **call == name);
-    let ipc = || IPC_CALLS.iter().find(|(call, _)| *call == name);
-    match socket {
-        Some((_, selector)) => Some(Door { number: SOCKETCALL, selector }),
-        None => ipc().map(|(_, selector)| Door { number: IPC, selector: *selector }),
-    }
+/// The calls behind `socketcall` and `ipc`, sorted by name, with their selectors (`SYS_*` in linux/net.h, and linux/ipc.h).
+static DOORS: [(&str, Door); 32] = [
+    ("accept", Door::new(SOCKETCALL, 5)),
+    ("accept4", Door::new(SOCKETCALL, 18)),
+    ("bind", Door::new(SOCKETCALL, 2)),
+    ("connect", Door::new(SOCKETCALL, 3)),
+    ("getpeername", Door::new(SOCKETCALL, 7)),
+    ("getsockname", Door::new(SOCKETCALL, 6)),
+    ("getsockopt", Door::new(SOCKETCALL, 15)),
+    ("listen", Door::new(SOCKETCALL, 4)),
+    ("msgctl", Door::new(IPC, 14)),
+    ("msgget", Door::new(IPC, 13)),
+    ("msgrcv", Door::new(IPC, 12)),
+    ("msgsnd", Door::new(IPC, 11)),
+    ("recv", Door::new(SOCKETCALL, 10)),
+    ("recvfrom", Door::new(SOCKETCALL, 12)),
+    ("recvmmsg", Door::new(SOCKETCALL, 19)),
+    ("recvmsg", Door::new(SOCKETCALL, 17)),
+    ("semctl", Door::new(IPC, 3)),
+    ("semget", Door::new(IPC, 2)),
+    ("semop", Door::new(IPC, 1)),
+    ("semtimedop", Door::new(IPC, 4)),
+    ("send", Door::new(SOCKETCALL, 9)),
+    ("sendmmsg", Door::new(SOCKETCALL, 20)),
+    ("sendmsg", Door::new(SOCKETCALL, 16)),
+    ("sendto", Door::new(SOCKETCALL, 11)),
+    ("setsockopt", Door::new(SOCKETCALL, 14)),
+    ("shmat", Door::new(IPC, 21)),
+    ("shmctl", Door::new(IPC, 24)),
+    ("shmdt", Door::new(IPC, 22)),
+    ("shmget", Door::new(IPC, 23)),
+    ("shutdown", Door::new(SOCKETCALL, 13)),
+    ("socket", Door::new(SOCKETCALL, 1)),
+    ("socketpair", Door::new(SOCKETCALL, 8)),
+];
+
+fn door(name: &str) -> Option<&'static Door> {
+    let row = DOORS.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?;
+    Some(&DOORS[row].1)
 }
 
 #[cfg(test)]
@@ -195,14 +221,15 @@ mod tests {
 
     #[test]
     fn only_x86_has_two_ways_to_a_call() {
-        for name in SOCKET_CALLS.into_iter().chain(IPC_CALLS.map(|(name, _)| name)) {
+        assert!(DOORS.is_sorted_by(|a, b| a.0 < b.0));
+        for (name, _) in &DOORS {
             let call = Call::named(name).unwrap();
             assert!(call.door(Abi::X86).is_some(), "{name}");
             assert!(call.door(Abi::X86_64).is_none(), "{name}");
         }
         let number = |name| Call::named(name).unwrap().number(Abi::X86);
         assert_eq!((number("socketcall"), number("ipc")), (Some(SOCKETCALL), Some(IPC)));
-        assert_eq!(Call::named("accept4").unwrap().door(Abi::X86).unwrap().selector, 18);
+        assert_eq!(Call::named("accept4").unwrap().door(Abi::X86).unwrap().selects[0].value, 18);
         assert!(Call::named("read").unwrap().door(Abi::X86).is_none());
     }
 

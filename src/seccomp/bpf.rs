@@ -4,7 +4,9 @@
 //! always allowed, and skips the filter from then on (`seccomp_is_const_allow` in kernel/seccomp.c). It follows only
 //! loads of the number and the architecture, `jeq`, `jge`, `jgt`, `jset`, `ja`, `and` and `ret`, so nothing else is used here.
 
-use seccompiler::BpfProgram;
+use seccompiler::{BpfProgram, sock_filter};
+
+use crate::error::Result;
 
 /// One instruction, laid out as the kernel's `struct sock_filter`.
 #[repr(C)]
@@ -19,9 +21,6 @@ pub struct SockFilter {
     /// The operand.
     pub k: u32,
 }
-
-/// A part of a program, or all of it. Every path through it ends in a return.
-pub(super) type Code = Vec<SockFilter>;
 
 const LOAD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
 const JUMP: u16 = 0x05; // BPF_JMP | BPF_JA
@@ -41,28 +40,51 @@ pub(super) enum Word {
     Arch = 4,
 }
 
+/// A program that is being written, from its end to its start: jumps lead forwards only, and how far is known when what they skip
+/// is there. Every path through it ends in a return.
+#[derive(Debug, Default)]
+pub(super) struct Code {
+    reversed: Vec<SockFilter>,
+}
+
+impl Code {
+    /// The whole program, in the order in which the kernel wants it.
+    pub(super) fn finish(mut self) -> Vec<SockFilter> {
+        self.reversed.reverse();
+        self.reversed
+    }
+
+    pub(super) fn load(&mut self, word: Word) {
+        self.reversed.push(plain(LOAD, word as u32));
+    }
+
+    pub(super) fn ret(&mut self, value: u32) {
+        self.reversed.push(plain(RETURN, value));
+    }
+
+    /// Runs what `yes` writes if the loaded word compares so, else what is there already. A conditional jump reaches 255
+    /// instructions; beyond that, `yes` is skipped by a jump of its own.
+    pub(super) fn branch(&mut self, is: Is, k: u32, yes: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        let behind = self.reversed.len();
+        yes(self)?;
+        let length = self.reversed.len() - behind;
+        match u8::try_from(length) {
+            Ok(length) => self.reversed.push(SockFilter { code: is as u16, jt: 0, jf: length, k }),
+            Err(_) => self.reversed.extend([skip(length), SockFilter { code: is as u16, jt: 1, jf: 0, k }]),
+        }
+        Ok(())
+    }
+
+    /// Returns `value` if the conditions hold, as seccompiler compiles them, else goes on with what is there already.
+    pub(super) fn when(&mut self, conditions: &BpfProgram, value: u32) {
+        self.ret(value);
+        let own = conditions.iter().map(|i| SockFilter { code: i.code, jt: i.jt, jf: i.jf, k: i.k });
+        self.reversed.extend(own.skip(entry(conditions)).rev());
+    }
+}
+
 fn plain(code: u16, k: u32) -> SockFilter {
     SockFilter { code, jt: 0, jf: 0, k }
-}
-
-pub(super) fn load(word: Word) -> SockFilter {
-    plain(LOAD, word as u32)
-}
-
-pub(super) fn ret(value: u32) -> SockFilter {
-    plain(RETURN, value)
-}
-
-/// Runs `yes` if the loaded word compares so, else `no`. A conditional jump reaches 255 instructions; beyond that, the
-/// side that it has to skip is skipped by a jump of its own.
-pub(super) fn branch(is: Is, k: u32, yes: Code, no: Code) -> Code {
-    let mut code = match u8::try_from(yes.len()) {
-        Ok(length) => vec![SockFilter { code: is as u16, jt: 0, jf: length, k }],
-        Err(_) => vec![SockFilter { code: is as u16, jt: 1, jf: 0, k }, skip(yes.len())],
-    };
-    code.extend(yes);
-    code.extend(no);
-    code
 }
 
 /// An unconditional jump over that many instructions. No program that is that long is ever loaded, so no length is lost.
@@ -70,22 +92,11 @@ fn skip(count: usize) -> SockFilter {
     plain(JUMP, u32::try_from(count).unwrap_or(u32::MAX))
 }
 
-/// The conditions of a rule as seccompiler compiles them, followed by the return of `value`: falls out at the end where
-/// they do not hold.
-pub(super) fn when(conditions: BpfProgram, value: u32) -> Code {
-    let mut code: Code =
-        conditions.into_iter().map(|i| SockFilter { code: i.code, jt: i.jt, jf: i.jf, k: i.k }).collect();
-    if is_entry(&code) {
-        code.drain(..2);
-    }
-    code.push(ret(value));
-    code
-}
-
-/// Whether the code starts with the two jumps by which seccompiler chains the rules of different calls: one into the rule,
-/// over one that leads past its return to the rule after it. Nothing here enters the second, so both can go.
-fn is_entry(code: &[SockFilter]) -> bool {
-    code.len() > 2 && code[..2] == [skip(1), skip(code.len())]
+/// How many instructions at the start can go: seccompiler chains the rules of different calls by two jumps, one into the rule,
+/// over one that leads past its return to the rule after it. Nothing here enters the second.
+fn entry(conditions: &[sock_filter]) -> usize {
+    let is_jump = |at: usize, over: usize| conditions.get(at).is_some_and(|i| i.code == JUMP && i.k as usize == over);
+    if is_jump(0, 1) && is_jump(1, conditions.len()) { 2 } else { 0 }
 }
 
 #[cfg(test)]
@@ -94,25 +105,39 @@ mod tests {
 
     use super::*;
 
+    /// A comparison with 7, with so many returns of 1 where it holds, and one of 2 where it does not.
+    fn compare(is: Is, returns: usize) -> Vec<SockFilter> {
+        let mut code = Code::default();
+        code.ret(2);
+        let yes = |code: &mut Code| {
+            (0..returns).for_each(|_| code.ret(1));
+            Ok(())
+        };
+        code.branch(is, 7, yes).unwrap();
+        code.finish()
+    }
+
     #[test]
     fn a_short_branch_skips_by_the_comparison_itself() {
-        let code = branch(Is::AtLeast, 7, vec![ret(1)], vec![ret(2)]);
-        assert_eq!(code, [SockFilter { code: 0x35, jt: 0, jf: 1, k: 7 }, ret(1), ret(2)]);
+        let [yes, no] = [plain(RETURN, 1), plain(RETURN, 2)];
+        assert_eq!(compare(Is::AtLeast, 1), [SockFilter { code: 0x35, jt: 0, jf: 1, k: 7 }, yes, no]);
     }
 
     #[test]
     fn a_long_branch_takes_a_jump() {
-        let code = branch(Is::Equal, 7, vec![ret(1); 256], vec![ret(2)]);
+        let code = compare(Is::Equal, 256);
         assert_eq!(code[..2], [SockFilter { code: 0x15, jt: 1, jf: 0, k: 7 }, plain(JUMP, 256)]);
-        assert_eq!((code.len(), code[2 + 256]), (259, ret(2)));
-        let longest_short = branch(Is::Equal, 7, vec![ret(1); 255], vec![ret(2)]);
+        assert_eq!((code.len(), code[2 + 256]), (259, plain(RETURN, 2)));
+        let longest_short = compare(Is::Equal, 255);
         assert_eq!((longest_short.len(), longest_short[0].jf), (257, 255));
     }
 
     #[test]
     fn a_rule_is_its_conditions_and_a_return() {
         let condition = SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, 5).unwrap();
-        let code = when(SeccompRule::new(vec![condition]).unwrap().into(), 9);
-        assert_eq!(code, [plain(LOAD, 24), SockFilter { code: 0x15, jt: 0, jf: 1, k: 5 }, ret(9)]);
+        let mut code = Code::default();
+        code.when(&SeccompRule::new(vec![condition]).unwrap().into(), 9);
+        let expected = [plain(LOAD, 24), SockFilter { code: 0x15, jt: 0, jf: 1, k: 5 }, plain(RETURN, 9)];
+        assert_eq!(code.finish(), expected);
     }
 }

@@ -6,7 +6,7 @@ use oci_spec::runtime::{
 use seccompiler::SeccompCmpOp;
 
 use super::Listener;
-use super::arch::{Abi, Call};
+use super::arch::{Abi, Call, Names};
 use crate::error::{Annotate, Error, Result};
 
 /// What the kernel does with a call: the value that a filter returns.
@@ -32,13 +32,27 @@ pub(super) struct Condition {
     pub value: u64,
 }
 
-/// What to do with some calls. Each of the `alternatives` is a list of conditions that all have to hold, and one alternative is
-/// enough; without any, the rule holds whatever the arguments are.
+/// What to do with some calls.
 #[derive(Debug)]
 pub(super) struct Rule {
     pub calls: Vec<Call>,
     pub action: Action,
-    pub alternatives: Vec<Vec<Condition>>,
+    /// Without any, the rule holds whatever the arguments are.
+    pub conditions: Vec<Condition>,
+}
+
+/// Lists of conditions that all have to hold, and one list is enough.
+pub(super) type Alternatives<'a> = std::slice::Chunks<'a, Condition>;
+
+impl Rule {
+    /// All conditions have to hold, unless two are about the same argument: then any one is enough. That is how runc has always
+    /// read them.
+    pub(super) fn alternatives(&self) -> Alternatives<'_> {
+        let all = self.conditions.as_slice();
+        let repeats = |(i, one): (usize, &Condition)| all[..i].iter().any(|other| other.index == one.index);
+        let any_is_enough = all.iter().enumerate().any(repeats);
+        all.chunks(if any_is_enough { 1 } else { all.len().max(1) })
+    }
 }
 
 /// The whole profile.
@@ -59,13 +73,14 @@ impl Profile {
     pub(super) fn read(source: &LinuxSeccomp, native: Abi) -> Result<Self> {
         let default = read_default(source)?;
         let syscalls = source.syscalls().as_deref().unwrap_or_default();
-        let (mut rules, mut unknown) = (Vec::with_capacity(syscalls.len()), Vec::new());
+        let (mut rules, mut names) = (Vec::with_capacity(syscalls.len()), Names::default());
         for (i, syscall) in syscalls.iter().enumerate() {
-            rules.push(read_rule(syscall, &format!("linux.seccomp.syscalls[{i}]"), &mut unknown)?);
+            let field = |part: &str| format!("linux.seccomp.syscalls[{i}].{part}");
+            rules.push(read_rule(syscall, field, &mut names)?);
         }
         let listener = read_listener(source, syscalls)?;
         let flags = read_flags(source, listener.is_some());
-        Ok(Self { default, rules, abis: read_abis(source, native), flags, listener, unknown })
+        Ok(Self { default, rules, abis: read_abis(source, native), flags, listener, unknown: names.unknown })
     }
 
     /// The answer to calls above all that the profile names. Those are newer than the profile, and programs take ENOSYS
@@ -115,21 +130,19 @@ fn base(action: LinuxSeccompAction) -> Action {
     })
 }
 
-fn read_rule(source: &LinuxSyscall, field: &str, unknown: &mut Vec<String>) -> Result<Rule> {
+fn read_rule(source: &LinuxSyscall, field: impl Fn(&str) -> String, names: &mut Names) -> Result<Rule> {
     if source.names().is_empty() {
-        return Err(Error::new("needs at least one name").field(format!("{field}.names")));
+        return Err(Error::new("needs at least one name").field(field("names")));
     }
     let mut calls = Vec::with_capacity(source.names().len());
     for (i, name) in source.names().iter().enumerate() {
-        check_name(name, source.action()).field_with(|| format!("{field}.names[{i}]"))?;
-        match Call::named(name) {
-            Some(call) => calls.push(call),
-            None => unknown.push(name.clone()),
-        }
+        check_name(name, source.action()).field_with(|| field(&format!("names[{i}]")))?;
+        calls.extend(names.find(name));
     }
-    let action = read_action(source.action(), source.errno_ret()).field_with(|| format!("{field}.errnoRet"))?;
-    let args = source.args().as_deref().unwrap_or_default();
-    Ok(Rule { calls, action, alternatives: read_args(args, field)? })
+    let action = read_action(source.action(), source.errno_ret()).field_with(|| field("errnoRet"))?;
+    let args = source.args().iter().flatten().enumerate();
+    let conditions = args.map(|(i, arg)| read_arg(arg).field_with(|| field(&format!("args[{i}].index"))));
+    Ok(Rule { calls, action, conditions: conditions.collect::<Result<_>>()? })
 }
 
 /// What the container's process still calls between installing the filter and the moment at which the agent has the listener.
@@ -145,22 +158,6 @@ fn check_name(name: &str, action: LinuxSeccompAction) -> Result<()> {
             .hint("the runtime needs it to hand over the listener, without which nobody could answer"));
     }
     Ok(())
-}
-
-/// All conditions have to hold, unless two are about the same argument: then any one is enough. That is how runc has always read them.
-fn read_args(args: &[LinuxSeccompArg], field: &str) -> Result<Vec<Vec<Condition>>> {
-    let mut conditions = Vec::with_capacity(args.len());
-    for (i, arg) in args.iter().enumerate() {
-        conditions.push(read_arg(arg).field_with(|| format!("{field}.args[{i}].index"))?);
-    }
-    let repeats = |(i, one): (usize, &Condition)| conditions[..i].iter().any(|other| other.index == one.index);
-    Ok(if conditions.is_empty() {
-        Vec::new()
-    } else if conditions.iter().enumerate().any(repeats) {
-        conditions.into_iter().map(|one| vec![one]).collect()
-    } else {
-        vec![conditions]
-    })
 }
 
 fn read_arg(arg: &LinuxSeccompArg) -> Result<Condition> {

@@ -88,7 +88,7 @@ fn rules(profile: &LinuxSeccomp, abi: Abi) -> Vec<Rule> {
             }
             if let Some(door) = door {
                 let selects = LinuxSeccompArgBuilder::default().index(0_usize).op(Operator::ScmpCmpEq);
-                let selects = selects.value(door.selector).build().unwrap();
+                let selects = selects.value(door.selects[0].value).build().unwrap();
                 all.push(Rule { abi, number: door.number, action, args: vec![selects], by_door: true });
             }
         }
