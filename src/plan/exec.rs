@@ -7,9 +7,7 @@ use std::ffi::{CString, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use oci_spec::runtime::{
-    Capability, LinuxCapabilities, LinuxMemoryPolicy, LinuxPersonality, LinuxSeccomp, Process as Oci, Spec,
-};
+use oci_spec::runtime::{Capability, LinuxCapabilities, LinuxMemoryPolicy, LinuxPersonality, Process as Oci, Spec};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -18,7 +16,7 @@ use super::{Labels, MemoryPolicy, MountLabel, Namespaces, Personality, Request, 
 use crate::bundle::{ProcessFile, check_process};
 use crate::error::{Annotate, Error, Result};
 use crate::host::Host;
-use crate::seccomp::{self, Filter};
+use crate::seccomp::Filter;
 
 /// What the caller of `exec` asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -75,7 +73,8 @@ pub(super) struct Recorded {
     process: Oci,
     pub(super) namespaces: u64,
     keyring: Option<CString>,
-    seccomp: Option<LinuxSeccomp>,
+    /// The container's own, ready made: to read a profile and to compile it again takes ten times as long.
+    seccomp: Option<Filter>,
     #[serde(default)]
     personality: Option<LinuxPersonality>,
     #[serde(default)]
@@ -98,6 +97,7 @@ pub(super) fn record(
     spec: &Spec,
     namespaces: &Namespaces,
     request: &Request,
+    seccomp: Option<&Filter>,
     mount_label: Option<&MountLabel>,
     keep_groups: bool,
 ) -> Result<Box<RawValue>> {
@@ -107,7 +107,7 @@ pub(super) fn record(
         process,
         namespaces: namespaces.all_bits(),
         keyring: keyring(request)?,
-        seccomp: linux.and_then(|linux| linux.seccomp().clone()),
+        seccomp: seccomp.cloned(),
         personality: linux.and_then(|linux| linux.personality().clone()),
         memory_policy: linux.and_then(|linux| linux.memory_policy().clone()),
         mount_label: mount_label.cloned(),
@@ -134,7 +134,6 @@ impl ExecPlan {
             process.user.keep_groups();
         }
         let labels = Labels::decide(&asked, host)?;
-        let seccomp = seccomp.as_ref().map(seccomp::compile).transpose()?;
         let personality = personality.as_ref().map(Personality::decide).transpose()?;
         let memory_policy = memory_policy.as_ref().map(MemoryPolicy::decide).transpose()?;
         let preserve_fds = request.preserve_fds;
@@ -290,6 +289,10 @@ mod tests {
     use serde_json::{Value, json};
 
     fn recorded() -> Box<RawValue> {
+        recorded_with(None)
+    }
+
+    fn recorded_with(seccomp: Option<&Filter>) -> Box<RawValue> {
         let caps = json!(["CAP_KILL"]);
         let config = json!({
             "ociVersion": "1.3.0",
@@ -304,7 +307,7 @@ mod tests {
         });
         let spec: Spec = serde_json::from_value(config).unwrap();
         let namespaces = Namespaces::new(&spec);
-        record(&spec, &namespaces, &Request { id: "box".into(), ..Request::default() }, None, false).unwrap()
+        record(&spec, &namespaces, &Request { id: "box".into(), ..Request::default() }, seccomp, None, false).unwrap()
     }
 
     fn by_words(change: impl FnOnce(&mut ExecRequest)) -> Result<ExecPlan> {
@@ -400,6 +403,26 @@ mod tests {
         let host = Host::with_security_modules(false, true);
         let error = ExecPlan::new(&recorded(), None, &request, &host).unwrap_err().to_string();
         assert!(error.starts_with("process.apparmorProfile: "), "{error}");
+    }
+
+    #[test]
+    fn the_containers_filter_is_in_force_for_whoever_joins() {
+        let rules = json!([{"names": ["mount"], "action": "SCMP_ACT_NOTIFY"}, {"names": ["clone"], "action": "SCMP_ACT_LOG",
+            "args": [{"index": 0, "value": 0x7e02_0000, "op": "SCMP_CMP_MASKED_EQ"}]}]);
+        let profile = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules, "listenerPath": "/run/agent"});
+        let filter = crate::seccomp::compile(&serde_json::from_value(profile.clone()).unwrap()).unwrap();
+        let record = recorded_with(Some(&filter));
+        let plan = |record: &RawValue| {
+            let request = ExecRequest { args: vec!["ls".into()], ..ExecRequest::default() };
+            ExecPlan::new(record, None, &request, &Host::with_security_modules(true, true))
+        };
+        assert_eq!(plan(&record).unwrap().seccomp, Some(filter));
+        for damaged in [json!({"program": "00", "flags": 0}), profile] {
+            let mut record: Value = serde_json::from_str(record.get()).unwrap();
+            record["seccomp"] = damaged;
+            let error = plan(&serde_json::value::to_raw_value(&record).unwrap()).unwrap_err().to_string();
+            assert!(error.starts_with("the container's recorded config: "), "{error}");
+        }
     }
 
     #[test]

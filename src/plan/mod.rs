@@ -257,18 +257,21 @@ impl Plan {
         if let Some(ids) = &ids {
             ids.check_user(&process.user)?;
         }
+        let root = root(bundle, request)?;
+        let devices = devices::plan(spec, &mounts)?;
+        let labels = spec.process().as_ref().map_or(Ok(Labels::default()), |process| Labels::decide(process, host))?;
+        let seccomp = linux.and_then(|linux| linux.seccomp().as_ref()).map(seccomp::compile).transpose()?;
         Ok(Self {
             id: request.id.clone(),
             annotations: spec.annotations().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),
             ids,
-            root: root(bundle, request)?,
-            devices: devices::plan(spec, &mounts)?,
+            root,
+            devices,
             masked_paths: paths(spec, |linux| linux.masked_paths().as_ref()),
             readonly_paths: paths(spec, |linux| linux.readonly_paths().as_ref()),
             hostname: spec.hostname().clone().filter(|name| !name.is_empty()),
             domainname: spec.domainname().clone().filter(|name| !name.is_empty()),
-            labels: spec.process().as_ref().map_or(Ok(Labels::default()), |process| Labels::decide(process, host))?,
-            seccomp: linux.and_then(|linux| linux.seccomp().as_ref()).map(seccomp::compile).transpose()?,
+            labels,
             time_offsets: time::offsets(linux, &namespaces)?,
             personality: linux.and_then(|linux| linux.personality().as_ref()).map(Personality::decide).transpose()?,
             memory_policy: linux
@@ -288,7 +291,15 @@ impl Plan {
             pidfd_receiver: annotated.pidfd_receiver,
             keyring: keyring(request)?,
             preserve_fds: request.inherited_fds(),
-            for_exec: exec::record(spec, &namespaces, request, mount_label.as_ref(), annotated.keep_groups)?,
+            for_exec: exec::record(
+                spec,
+                &namespaces,
+                request,
+                seccomp.as_ref(),
+                mount_label.as_ref(),
+                annotated.keep_groups,
+            )?,
+            seccomp,
             mount_label,
             for_update: update::record(spec)?,
             bundle: bundle.dir.clone(),

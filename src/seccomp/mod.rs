@@ -20,6 +20,7 @@ mod bpf;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod model;
 mod profile;
+mod stored;
 mod table;
 mod verdict;
 
@@ -41,15 +42,17 @@ use profile::Profile;
 pub const MAX_INSTRUCTIONS: usize = 4096;
 
 /// A profile, ready for seccomp(2).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filter {
     /// The program.
+    #[serde(with = "stored")]
     pub program: Vec<SockFilter>,
     /// `SECCOMP_FILTER_FLAG_*`, with `NEW_LISTENER` if there is a listener.
     pub flags: u32,
     /// Who answers the calls with the action `SCMP_ACT_NOTIFY`, if the profile has any.
     pub listener: Option<Listener>,
     /// Names in the profile that no ABI has. They have no effect, and may be typing errors.
+    #[serde(skip)]
     pub unknown: Vec<String>,
 }
 
