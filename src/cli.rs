@@ -15,7 +15,8 @@ mod words;
 use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
 
-use clap::Parser;
+use clap::FromArgMatches;
+use clap::error::ErrorKind;
 use clap_complete::Shell;
 
 use self::argv::Argv;
@@ -96,9 +97,21 @@ pub struct Refusal {
 /// Understands a command line, the program's name first.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, Stop> {
     let argv = argv::normalise(args);
-    let line = Line::try_parse_from(&argv.words).map_err(|error| misread(&error, &argv))?;
-    let Some(words) = line.command else { return Err(Stop::Answer(help(None))) };
-    settle(line.global, words).map_err(|wrong| wrong.stop(&argv))
+    let (global, words) = read(&argv).map_err(|error| misread(&error, &argv))?;
+    let Some(words) = words else { return Err(Stop::Answer(help(None))) };
+    settle(global, words).map_err(|wrong| wrong.stop(&argv))
+}
+
+/// Reads a line by the definitions of its own command: to make those of all takes longer than many a command. They are made when
+/// the line can't be read, because help and complaints speak of all.
+fn read(argv: &Argv) -> Result<(Global, Option<Words>), clap::Error> {
+    let mut matches = match Line::with_one(argv.command.as_deref()).try_get_matches_from(&argv.words) {
+        Err(error) if error.kind() != ErrorKind::DisplayVersion => Line::with_all().try_get_matches_from(&argv.words),
+        read => read,
+    }?;
+    let global = Line::from_arg_matches_mut(&mut matches)?.global;
+    let words = matches.subcommand_name().is_some().then(|| Words::from_arg_matches_mut(&mut matches)).transpose()?;
+    Ok((global, words))
 }
 
 /// What `--version` prints. Docker splits the first line at the word "version".
@@ -109,7 +122,7 @@ pub fn version() -> String {
 /// The definitions of all commands and flags, for what is made of them: completions, and the manual pages of `tools/manual.rs`.
 #[doc(hidden)]
 pub fn definitions() -> clap::Command {
-    <Line as clap::CommandFactory>::command()
+    Line::with_all()
 }
 
 /// Why words make no command.
@@ -449,8 +462,6 @@ fn id_stem(bundle: &Path) -> String {
 mod tests {
     use std::collections::BTreeSet;
 
-    use clap::CommandFactory;
-
     use super::*;
 
     fn parse_line(line: &str) -> Result<Invocation, Stop> {
@@ -495,7 +506,7 @@ mod tests {
 
     #[test]
     fn the_parsers_flags_are_the_ones_that_are_rewritten() {
-        let mut line = Line::command();
+        let mut line = definitions();
         line.build();
         let mut values = BTreeSet::new();
         let mut switches = BTreeSet::new();
@@ -514,7 +525,18 @@ mod tests {
 
     #[test]
     fn the_definition_is_sound() {
-        Line::command().debug_assert();
+        definitions().debug_assert();
+    }
+
+    #[test]
+    fn a_line_is_read_by_its_own_commands_definitions() {
+        for command in definitions().get_subcommands().map(clap::Command::get_name) {
+            let defined = Line::with_one(Some(command));
+            assert_eq!(defined.get_subcommands().map(clap::Command::get_name).collect::<Vec<_>>(), [command]);
+        }
+        for none in [None, Some("bogus"), Some("help")] {
+            assert!(!Line::with_one(none).has_subcommands());
+        }
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 
-use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::argv::Argv;
@@ -61,10 +60,10 @@ pub(super) fn refuse(argv: &Argv, notice: String, help: String, message: String,
 
 /// The help of a command, or of all when there is no such command.
 pub(super) fn help(command: Option<&str>) -> String {
-    let mut line = Line::command();
+    let mut line = Line::with_all();
     line.build();
     match command.and_then(|name| line.find_subcommand_mut(name)) {
         Some(command) => command.render_help().to_string(),
-        None => Line::command().render_help().to_string(),
+        None => Line::with_all().render_help().to_string(),
     }
 }

@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use super::argv::boolean;
 use crate::features;
@@ -27,8 +27,22 @@ pub(super) struct Line {
     pub(super) version: Option<bool>,
     #[command(flatten)]
     pub(super) global: Global,
-    #[command(subcommand)]
-    pub(super) command: Option<Words>,
+}
+
+impl Line {
+    /// The definitions of all commands.
+    pub(super) fn with_all() -> clap::Command {
+        Words::augment_subcommands(Self::command())
+    }
+
+    /// The definitions of one command, if there is such a one, and of what may stand before it. The others, which have no flags yet,
+    /// are thrown away before the parser gives each of them a copy of the global flags, the costly part.
+    pub(super) fn with_one(command: Option<&str>) -> clap::Command {
+        let one = command.and_then(|name| {
+            Words::augment_subcommands(clap::Command::default()).find_subcommand_mut(name).map(std::mem::take)
+        });
+        Self::command().subcommands(one)
+    }
 }
 
 #[derive(Args)]
