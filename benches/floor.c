@@ -23,6 +23,7 @@
 #include <linux/bpf.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/mount.h>
 #include <linux/openat2.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
@@ -32,7 +33,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -45,6 +45,17 @@
 
 /* Ends the program unless the call succeeded; prints the call as it is written. */
 #define must(call) ((long)(call) >= 0 ? (void)0 : fail(#call))
+
+/* As not every C library has those of the newer ones, and they can't be had together with the kernel's own header. */
+#define mount(source, target, type, flags, data) syscall(SYS_mount, source, target, type, flags, data)
+#define umount2(target, flags) syscall(SYS_umount2, target, flags)
+#define open_tree(dir, path, flags) syscall(SYS_open_tree, dir, path, flags)
+#define move_mount(from, from_path, to, to_path, flags) syscall(SYS_move_mount, from, from_path, to, to_path, flags)
+#define mount_setattr(dir, path, flags, attr, size) syscall(SYS_mount_setattr, dir, path, flags, attr, size)
+#define fsopen(type, flags) syscall(SYS_fsopen, type, flags)
+#define fsconfig(fs, command, key, value, aux) syscall(SYS_fsconfig, fs, command, key, value, aux)
+#define fsmount(fs, flags, attr) syscall(SYS_fsmount, fs, flags, attr)
+#define MNT_DETACH 2
 
 static void fail(const char *call)
 {

@@ -29,6 +29,7 @@ missing_packages() {
 		# A library is there when the compiler finds it.
 		lib*-dev) name=${package%-dev} && case $(cc -print-file-name="$name.so" 2> /dev/null) in /*) ;; *) echo "$package" ;; esac ;;
 		iproute2) has ip || echo iproute2 ;;
+		musl-tools) has musl-gcc || echo musl-tools ;;
 		e2fsprogs) has mke2fs || echo e2fsprogs ;;
 		*) has "$package" || echo "$package" ;;
 		esac

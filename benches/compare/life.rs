@@ -8,15 +8,18 @@ use crate::container::Container;
 use crate::measured::{Goal, Measured, Sampled};
 use crate::session::{Peers, Session, interleaved};
 
-/// `run`, the life cycle in three commands, `exec` and `--version`.
+/// `run`, once more with a program that takes long to start by itself, the life cycle in three commands, `exec` and `--version`.
 pub fn measure(session: &Session) -> Result<Vec<Measured>> {
     let config = &session.configs.default;
     let run = interleaved(&session.containers(Peers::All, "run", config)?, session.rounds, Container::run)?;
     let mut run = Measured::times("run", Goal::at_most("crun", 0.5), run);
     run.goals.push(Goal::at_most("floor", 1.6));
+    let gnu = with_program(config, &["/bin/true-gnu"]);
+    let gnu = interleaved(&session.containers(Peers::WithoutRunc, "run-gnu", &gnu)?, session.rounds, Container::run)?;
     let life = session.containers(Peers::Runtimes, "life", config)?;
     Ok(vec![
         run,
+        Measured::times("run, /bin/true of the GNU C library", Goal::at_most("crun", 0.5), gnu),
         Measured::times(
             "create + start + delete",
             Goal::at_most("crun", 0.5),

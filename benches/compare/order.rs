@@ -77,7 +77,7 @@ impl Tracer {
         let lines: Vec<String> = functions.0.keys().map(|address| format!("{address:x}")).collect();
         fs::write(&addresses, lines.join("\n"))?;
         Ok(Self {
-            program: compile(scratch, "entered", ENTERED)?,
+            program: compile("cc", scratch, "entered", ENTERED)?,
             functions: addresses,
             output: scratch.join("output"),
         })

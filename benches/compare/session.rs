@@ -77,9 +77,10 @@ impl Session {
         // A container's init becomes our child when its `create` ends, so that its end can be waited for.
         set_child_subreaper(Pid::from_raw(1))?;
         let inside = [
-            compile(scratch.path(), "true", TRUE)?,
-            compile(scratch.path(), "pause", PAUSE)?,
-            compile(scratch.path(), "crowd", CROWD)?,
+            compile("musl-gcc", scratch.path(), "true", TRUE)?,
+            compile("cc", scratch.path(), "true-gnu", TRUE)?,
+            compile("musl-gcc", scratch.path(), "pause", PAUSE)?,
+            compile("musl-gcc", scratch.path(), "crowd", CROWD)?,
         ];
         let runtime = |(name, program): (String, PathBuf)| -> Result<Runtime> {
             let directory = scratch.path().join(format!("for-{name}"));
@@ -92,7 +93,7 @@ impl Session {
             configs: Configs::new(&runtimes[0].program, scratch.path())?,
             runtimes,
             rounds,
-            peak: compile(scratch.path(), "peak", PEAK)?,
+            peak: compile("musl-gcc", scratch.path(), "peak", PEAK)?,
             cgroups: Cgroups::create()?,
             _scratch: [scratch, states],
         })
