@@ -1,6 +1,6 @@
 /* entered OUTPUT FUNCTIONS PROGRAM [ARGUMENT...]: runs a program and writes down which of its functions were entered, by it and by the
  * processes that it makes until those execute another program: "p ADDRESS" where the first process was there alone, "c ADDRESS" where one
- * of its children was. FUNCTIONS has an address a line. x86-64, and a program that is linked for fixed addresses.
+ * of its children was, "s ADDRESS" where the first process was before it started over. FUNCTIONS has an address a line. x86-64, and a program that is linked for fixed addresses.
  *
  * A breakpoint is put on the beginning of each function, and taken away in the process that hits it. Sources: ptrace(2), proc_pid_mem(5). */
 #define _GNU_SOURCE
@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 enum { BREAKPOINT = 0xcc };
-enum { FIRST = 1, CHILD = 2 };
+enum { FIRST = 1, CHILD = 2, START = 4 };
 
 static unsigned long *functions;
 static unsigned char *entered;
@@ -104,6 +104,14 @@ static void set_breakpoints(pid_t process)
     close(memory);
 }
 
+/* All that was entered so far was before the start over. */
+static void started_over(void)
+{
+    for (size_t i = 0; i < count; i++)
+        if (entered[i])
+            entered[i] |= START;
+}
+
 /* Whether it was one of ours. */
 static int passed_breakpoint(pid_t process, int who)
 {
@@ -135,7 +143,7 @@ int main(int argc, char **argv)
         execv(argv[3], argv + 3);
         err(127, "%s", argv[3]);
     }
-    int status, result = 1;
+    int status, result = 1, executed = 0;
     if (first < 0 || waitpid(first, &status, 0) != first)
         err(1, "the first process");
     long events = PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK | PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC;
@@ -157,6 +165,8 @@ int main(int argc, char **argv)
             ptrace(PTRACE_DETACH, process, 0, 0);
             continue;
         }
+        if (event == PTRACE_EVENT_EXEC && ++executed == 2)
+            started_over();
         /* A new process begins with a stop. */
         if (event == PTRACE_EVENT_EXEC || (process != first && signal == SIGSTOP)) {
             if (process != first)
@@ -173,7 +183,7 @@ int main(int argc, char **argv)
         err(1, "%s", argv[1]);
     for (size_t i = 0; i < count; i++)
         if (entered[i])
-            fprintf(output, "%c %lx\n", entered[i] & CHILD ? 'c' : 'p', functions[i]);
+            fprintf(output, "%c %lx\n", entered[i] & START ? 's' : entered[i] & CHILD ? 'c' : 'p', functions[i]);
     if (fclose(output) != 0)
         err(1, "%s", argv[1]);
     return result;

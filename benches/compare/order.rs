@@ -18,6 +18,8 @@ const ENTERED: &str = include_str!("../entered.c");
 /// Whose process enters a function. In memory the functions are in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Whose {
+    /// The program's, before it starts over, and once more after that.
+    Start,
     /// The container's, on its way to its program. Often the runtime's own too.
     Container,
     /// Only the runtime's own.
@@ -115,7 +117,11 @@ impl Functions {
     fn used(&self, mut used: BTreeMap<String, Whose>, entered: &str) -> Result<BTreeMap<String, Whose>> {
         for line in entered.lines() {
             let (whose, address) = line.split_once(' ').ok_or("a line without an address")?;
-            let whose = if whose == "c" { Whose::Container } else { Whose::Runtime };
+            let whose = match whose {
+                "s" => Whose::Start,
+                "c" => Whose::Container,
+                _ => Whose::Runtime,
+            };
             let name = self.0.get(&u64::from_str_radix(address, 16)?).ok_or("no function begins there")?;
             let known = used.entry(in_any_build(name)).or_insert(whose);
             *known = whose.min(*known);
@@ -151,6 +157,7 @@ SECTIONS
 "
     .to_owned();
     for (whose, section, comment) in [
+        (Whose::Start, "start", "What the program enters before it starts over, and once more after that."),
         (Whose::Container, "container", "What the container's process enters on its way to its program."),
         (Whose::Runtime, "runtime", "What only the runtime's own process enters."),
     ] {
@@ -159,7 +166,9 @@ SECTIONS
             // Perhaps `.text.unlikely`.
             writeln!(script, "    *(.text*{name})")?;
         }
-        if whose == Whose::Container {
+        if whose == Whose::Start {
+            writeln!(script, "    *self-contained/crt1.o(.text .text.*)")?;
+            writeln!(script, "    *(.text.main)")?;
             // musl's functions are small, few, and wanted everywhere. In an archive that was compiled without a section for each.
             writeln!(script, "    *self-contained/libc.a:*(.text .text.*)")?;
         }
