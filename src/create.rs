@@ -14,8 +14,8 @@ use crate::hooks::{Circumstances, Output};
 use crate::host::Host;
 use crate::init::{self, Inherited};
 use crate::plan::systemd::Scope;
-use crate::plan::{External, Plan, Request};
-use crate::resctrl::NewGroups;
+use crate::plan::{Plan, Request};
+use crate::resctrl::{Groups, NewGroups};
 use crate::sources::Opened;
 use crate::spawn::{self, Child};
 use crate::state::{self, Claim, Record, State, Status};
@@ -136,26 +136,23 @@ fn from_plan(
     if let Some(scope) = &plan.cgroup.scope {
         cgroup = Some(place(&child, scope, plan, claim)?);
     }
-    // While the child builds its root: nothing runs in the cgroup yet but Orlop itself.
-    let restricted = cgroup.as_ref().map_or(Ok(()), |cgroup| cgroup.restrict(&plan.cgroup));
-    let external = External::record(plan);
-    let conversed = restricted.and_then(|()| converse(plan, &mut child, terminal, hook_output));
-    let (main, net_devices) = conversed.map_err(|error| with_oom(cgroup.as_ref(), error))?;
+    let groups = resctrl.as_ref().map(NewGroups::groups);
+    let making = Making { plan, claim, cgroup: cgroup.as_ref(), groups, terminal, hook_output };
+    let made = see_made(&making, &mut child).map_err(|error| with_oom(cgroup.as_ref(), error))?;
     delegate(cgroup.as_mut(), &child, plan, claim)?;
     child.limit(&plan.process.rlimits)?;
     child.schedule(&plan.process.scheduling)?;
-    let groups = resctrl.as_ref().map(NewGroups::groups);
     groups.map_or(Ok(()), |groups| groups.take_in(child.pid))?;
     caller::send_pidfd(pidfd_sockets, "standard", child.pidfd())?;
 
-    let record = claim.save(plan, external?, child.pid, cgroup.as_ref(), groups)?;
+    let record = claim.publish(made.record, cgroup.as_ref())?;
     caller::write_pid_file(options.pid_file.as_deref(), child.raw_pid())?;
     child.tell(Step::Saved)?;
     let init = child.release()?;
-    net_devices.keep();
+    made.net_devices.keep();
     cgroup.into_iter().for_each(NewCgroup::keep);
     resctrl.into_iter().for_each(NewGroups::keep);
-    Ok((record, init, main))
+    Ok((record, init, made.terminal))
 }
 
 /// systemd makes a cgroup only around a process that is there: the child waits until it is in it.
@@ -173,14 +170,39 @@ fn delegate(cgroup: Option<&mut NewCgroup>, child: &Child, plan: &Plan, claim: &
     claim.note_delegated_cgroup(Some(cgroup))
 }
 
-/// The parent's part of the conversation, see `sync`. Returns the terminal's main side when it came here, and the network devices
-/// that went there.
-fn converse(
-    plan: &Plan,
-    child: &mut Child,
+/// What is at hand while the child builds its root.
+struct Making<'a> {
+    plan: &'a Plan,
+    claim: &'a Claim,
+    cgroup: Option<&'a NewCgroup>,
+    groups: Option<&'a Groups>,
     terminal: TerminalGoes,
-    hook_output: &Output,
-) -> Result<(Option<OwnedFd>, net_devices::Moved)> {
+    hook_output: &'a Output,
+}
+
+/// What there is when it is ready.
+struct Made {
+    /// Not in its place yet.
+    record: Record,
+    /// The terminal's main side, when it came here.
+    terminal: Option<OwnedFd>,
+    /// The network devices that went there.
+    net_devices: net_devices::Moved,
+}
+
+/// The parent's part while the child builds its root: nothing runs in the cgroup yet but Orlop itself.
+fn see_made(making: &Making<'_>, child: &mut Child) -> Result<Made> {
+    let &Making { plan, claim, cgroup, groups, .. } = making;
+    cgroup.map_or(Ok(()), |cgroup| cgroup.restrict(&plan.cgroup))?;
+    let (terminal, net_devices) = converse(making, child)?;
+    let record = claim.draft(plan, child.pid, cgroup, groups)?;
+    child.wait_for(Step::Ready)?;
+    Ok(Made { record, terminal, net_devices })
+}
+
+/// The parent's part of the conversation, see `sync`, until there is nothing left but to wait for the child.
+fn converse(making: &Making<'_>, child: &mut Child) -> Result<(Option<OwnedFd>, net_devices::Moved)> {
+    let &Making { plan, terminal, hook_output, .. } = making;
     let mut net_devices = net_devices::Moved::default();
     if child.is_replaced {
         child.follow_replacement()?;
@@ -202,7 +224,6 @@ fn converse(
     }
     let comes_here = plan.process.terminal.is_some() && terminal == TerminalGoes::Here;
     let main = comes_here.then(|| child.wait_for(Step::Terminal)).transpose()?.and_then(|received| received.fd);
-    child.wait_for(Step::Ready)?;
     Ok((main, net_devices))
 }
 

@@ -49,6 +49,9 @@ pub use shown::{Onlooker, Shown, state};
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 const RECORD: &str = "state.json";
+/// A record that is being written.
+const DRAFT: &str = "state.json.new";
+const SAVING: &str = "save the state";
 const RECORD_ENTRY: &CStr = c"state.json";
 const CGROUP: &str = "cgroup";
 const NEXT_CGROUP: &str = "cgroup.next";
@@ -381,27 +384,30 @@ impl Claim {
         self.state.dir.as_fd()
     }
 
-    /// Writes the record. From here on the container exists, and `delete` can always clean up. What is external is what
-    /// [`External::record`] says, which a caller may ask for while the container's process is still at work.
-    pub fn save(
-        &self,
-        plan: &Plan,
-        external: Option<Box<RawValue>>,
-        pid: Pid,
-        cgroup: Option<&NewCgroup>,
-        resctrl: Option<&Groups>,
-    ) -> Result<Record> {
+    /// Writes the record beside its place, as far as it is known before the container is ready.
+    pub fn draft(&self, plan: &Plan, pid: Pid, cgroup: Option<&NewCgroup>, resctrl: Option<&Groups>) -> Result<Record> {
+        let _step = timeline::step("write the state");
+        let record = record(plan, pid, cgroup, resctrl)?;
+        self.state.write_draft(&record)?;
+        Ok(record)
+    }
+
+    /// Puts the record in its place, with the cgroup that was delegated since. From here on the container exists, and `delete` can
+    /// always clean up.
+    pub fn publish(&self, mut record: Record, cgroup: Option<&NewCgroup>) -> Result<Record> {
         let _step = timeline::step("save the state");
-        let record = Record { external, ..record(plan, pid, cgroup, resctrl)? };
-        self.state.save(&record)?;
+        if let Some(delegated) = cgroup.and_then(NewCgroup::delegated) {
+            record.delegated_cgroup = Some(delegated.to_owned());
+            self.state.write_draft(&record)?;
+        }
+        self.state.publish_draft()?;
         Ok(record)
     }
 
     /// The same for a container that CRIU has made.
     pub fn save_restored(&self, plan: &Plan, pid: Pid, cgroup: &NewCgroup, resctrl: Option<&Groups>) -> Result<Record> {
         let _step = timeline::step("save the state");
-        let external = External::record(plan)?;
-        let record = Record { external, restored: true, ..record(plan, pid, Some(cgroup), resctrl)? };
+        let record = Record { restored: true, ..record(plan, pid, Some(cgroup), resctrl)? };
         self.state.save(&record)?;
         Ok(record)
     }
@@ -416,7 +422,7 @@ impl Claim {
     }
 }
 
-/// What there is to remember of a new container, but for what is external.
+/// What there is to remember of a new container.
 fn record(plan: &Plan, pid: Pid, cgroup: Option<&NewCgroup>, resctrl: Option<&Groups>) -> Result<Record> {
     Ok(Record {
         id: plan.id.clone(),
@@ -436,7 +442,7 @@ fn record(plan: &Plan, pid: Pid, cgroup: Option<&NewCgroup>, resctrl: Option<&Gr
         hook_output: plan.hook_output.clone(),
         exec: plan.for_exec.clone(),
         resources: plan.for_update.clone(),
-        external: None,
+        external: External::record(plan)?,
         restored: false,
     })
 }
@@ -472,15 +478,6 @@ fn open_root(root: &Path) -> Result<OwnedFd> {
     }
     std::os::unix::fs::DirBuilderExt::mode(fs::DirBuilder::new().recursive(true), 0o700).create(root).call("mkdir")?;
     open(root, flags, Mode::empty()).call("open")
-}
-
-/// Readers see the old text or the new one, never a part.
-fn write_atomically(dir: BorrowedFd<'_>, name: &str, text: &[u8]) -> Result<()> {
-    let temporary = format!("{name}.new");
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = openat(dir, &temporary, flags, Mode::from_raw_mode(0o600)).call("open")?;
-    fs::File::from(file).write_all(text).call("write")?;
-    rustix::fs::renameat(dir, &temporary, dir, name).call("rename")
 }
 
 /// A container's state directory.
@@ -578,8 +575,19 @@ impl State {
 
     /// Replaces the record, for whoever has the right to: see [`Self::lock_record`].
     pub fn save(&self, record: &Record) -> Result<()> {
+        self.write_draft(record)?;
+        self.publish_draft()
+    }
+
+    fn write_draft(&self, record: &Record) -> Result<()> {
         let text = serde_json::to_vec(record).map_err(|error| Error::new(error.to_string()))?;
-        write_atomically(self.dir(), RECORD, &text).doing(|| "save the state")
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = openat(&self.dir, DRAFT, flags, Mode::from_raw_mode(0o600)).call("open").doing(|| SAVING)?;
+        std::io::Write::write_all(&mut fs::File::from(file), &text).call("write").doing(|| SAVING)
+    }
+
+    fn publish_draft(&self) -> Result<()> {
+        rustix::fs::renameat(&self.dir, DRAFT, &self.dir, RECORD).call("rename").doing(|| SAVING)
     }
 
     /// The cgroup that was made for this container, which `delete` may kill and remove.
