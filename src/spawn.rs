@@ -340,7 +340,9 @@ impl Child {
     /// Tells the child that a step is done. A child that died has left its reason, or its status, to be collected.
     pub fn tell(&self, step: Step) -> Result<()> {
         match self.sync.tell(step) {
-            Err(error) if error.errno() == Some(Errno::PIPE) => self.wait_for(Step::Ready).and(Err(error)),
+            Err(error) if matches!(error.errno(), Some(Errno::PIPE | Errno::CONNRESET)) => {
+                self.wait_for(Step::Ready).and(Err(error))
+            }
             told => told,
         }
     }

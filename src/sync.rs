@@ -177,9 +177,7 @@ pub fn receive(socket: BorrowedFd<'_>) -> Result<Option<(Vec<u8>, Option<OwnedFd
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = loop {
         match recvmsg(socket, &mut [IoSliceMut::new(&mut buffer)], &mut control, RecvFlags::CMSG_CLOEXEC) {
-            Err(Errno::INTR) => (),
-            // The peer's end closed with something of ours unread.
-            Err(Errno::CONNRESET) => return Ok(None),
+            Err(Errno::INTR | Errno::CONNRESET) => (),
             other => break other.call("recvmsg")?,
         }
     };
@@ -197,14 +195,15 @@ pub fn out_of_order(step: Step, expected: Step) -> Error {
     Error::new(format!("the other side is at {step:?} where {expected:?} comes next"))
 }
 
-/// Waits for a message and says how long it is; 0 at the end of the conversation. A buffer for the longest error would be many
-/// pages that are never used.
+/// Waits for a message and says how long it is; once more where the other side has closed its end with something of ours unread, which
+/// the kernel says first, and once: what the other side had to say before is there still.
+///
+/// The length is 0 at the end of the conversation. A buffer for the longest error would be many pages that are never used.
 fn next_length(socket: BorrowedFd<'_>) -> Result<usize> {
     loop {
         let mut none: [u8; 0] = [];
         match recv(socket, &mut none, RecvFlags::PEEK | RecvFlags::TRUNC) {
-            Err(Errno::INTR) => (),
-            Err(Errno::CONNRESET) => return Ok(0),
+            Err(Errno::INTR | Errno::CONNRESET) => (),
             other => return Ok(other.call("recv")?.1),
         }
     }
@@ -261,6 +260,17 @@ mod tests {
         let error = Error::new("x".repeat(60 * 1024));
         child.fault(&error);
         assert_eq!(parent.wait_for(Step::Ready).unwrap_err(), error);
+    }
+
+    #[test]
+    fn a_fault_arrives_when_something_of_ours_was_not_read() {
+        let (parent, child) = Sync::pair().unwrap();
+        parent.tell(Step::Placed).unwrap();
+        let error = Error::call("openat2", Errno::NOENT).field("mounts[2]");
+        child.fault(&error);
+        drop(child);
+        assert_eq!(parent.wait_for(Step::Ready).unwrap_err(), error);
+        assert!(parent.wait_for(Step::Ready).unwrap().is_err());
     }
 
     #[test]
