@@ -19,6 +19,7 @@ cases![
     without_arguments_it_is_given_its_path,
     the_environment_is_the_configs,
     prestart_sees_the_container_from_outside,
+    the_runtimes_side_stays_in_its_network,
     create_container_sees_the_mounts,
     a_failing_prestart_hook_fails_create,
     a_failing_create_runtime_hook_fails_create,
@@ -172,6 +173,21 @@ fn prestart_sees_the_container_from_outside() {
     let c = c.args(["report"]).set("/hooks", json!({"createRuntime": [{"path": script}]}));
     let report = c.run().ok().report();
     assert_eq!(report["namespaces"]["net"], fs::read_to_string(seen).expect("it ran").trim());
+}
+
+fn the_runtimes_side_stays_in_its_network() {
+    let own = fs::read_link("/proc/self/ns/net").expect("a namespace");
+    let c = Container::new().args(["exit", "0"]);
+    let seen = c.dir().join("seen");
+    let script = c.dir().join("script");
+    fs::write(&script, format!("#!/bin/sh\nreadlink /proc/self/ns/net >> {}\n", seen.display()))
+        .expect("write a script");
+    fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("chmod");
+    let hook = json!([{"path": script}]);
+    let c = c.set("/hooks", json!({"createRuntime": hook, "poststart": hook, "poststop": hook}));
+    c.run().quiet();
+    let seen = fs::read_to_string(seen).expect("they ran");
+    assert_eq!(seen.lines().map(str::trim).collect::<Vec<_>>(), [own.to_str().expect("text"); 3]);
 }
 
 fn create_container_sees_the_mounts() {

@@ -31,6 +31,7 @@ cases![
     a_joined_uts_namespace_can_be_renamed,
     loopback_is_up_in_a_new_network,
     a_new_network_has_loopback_alone,
+    a_sysfs_that_is_mounted_first_is_the_new_networks,
     the_cgroup_namespace_starts_at_its_cgroup,
     ipc_mounts_belong_to_the_new_namespace,
     a_joined_pid_namespace_whose_init_is_gone,
@@ -272,6 +273,14 @@ fn a_new_network_has_loopback_alone() {
             .contains(&name.as_str())
     });
     assert_eq!(names, ["lo"]);
+}
+
+fn a_sysfs_that_is_mounted_first_is_the_new_networks() {
+    let mount = json!({"destination": "/first", "type": "sysfs", "source": "sysfs", "options": ["ro"]});
+    let c = Container::new().edit(|config| config["mounts"].as_array_mut().expect("mounts").insert(0, mount.clone()));
+    let report = report_of(&c.args(["report", "/first/class/net"]));
+    let listing = report["paths"]["/first/class/net"].as_object().expect("a listing");
+    assert!(listing.contains_key("lo") && !listing.keys().any(|name| name.starts_with("eth")), "{listing:?}");
 }
 
 fn the_cgroup_namespace_starts_at_its_cgroup() {

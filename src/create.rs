@@ -193,6 +193,7 @@ struct Made {
 /// The parent's part while the child builds its root: nothing runs in the cgroup yet but Orlop itself.
 fn see_made(making: &Making<'_>, child: &mut Child) -> Result<Made> {
     let &Making { plan, claim, cgroup, groups, .. } = making;
+    child.make_network()?;
     cgroup.map_or(Ok(()), |cgroup| cgroup.restrict(&plan.cgroup))?;
     let (terminal, net_devices) = converse(making, child)?;
     let record = claim.draft(plan, child.pid, cgroup, groups)?;

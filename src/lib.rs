@@ -31,6 +31,7 @@ pub mod log;
 mod mountinfo;
 pub mod mounts;
 mod net_devices;
+mod network;
 mod notify;
 pub mod own_binary;
 pub mod pause;

@@ -31,7 +31,7 @@ use crate::plan::{Kind, Plan};
 use crate::sources::{Opened, restore_file_limit};
 use crate::spawn::Unjoined;
 use crate::state::{self, Status};
-use crate::sync::{Step, Sync};
+use crate::sync::{Received, Step, Sync};
 use crate::{gate, hooks, sys, timeline};
 
 #[cfg(any(test, fuzzing))]
@@ -62,8 +62,7 @@ enum Audience {
     Starter(Sync),
 }
 
-/// Runs the container's init in a process that was just born. Returns its exit status when it failed, and whoever waits was
-/// told why.
+/// Runs the container's init in a process that was just born. Returns its exit status when it failed, and whoever waits was told why.
 pub fn run(plan: &Plan, inherited: Inherited, unjoined: Unjoined, parent: Sync) -> u8 {
     let mut audience = Audience::Parent(parent);
     let error = match init(plan, inherited, unjoined, &mut audience) {
@@ -82,18 +81,19 @@ fn init(plan: &Plan, inherited: Inherited, unjoined: Unjoined, audience: &mut Au
     let Audience::Parent(parent) = &*audience else { return Err(Error::new("there is no parent to talk to")) };
     let Inherited { sources, gate, console_socket, hook_output, ignored_signals } = inherited;
 
-    namespaces::enter(plan, unjoined, parent)?;
+    let mut network = namespaces::enter(plan, unjoined, parent)?;
     let sources = sources.complete(plan)?;
     identity::become_root(plan.namespaces.has(Kind::User), plan.process.user.keeps_groups)?;
     let root = rootfs::attach(plan, sources.root)?;
-    mounts::attach(plan, &root, sources.mounts)?;
+    mounts::attach(plan, &root, sources.mounts, &mut network)?;
+    network.join()?;
     devices::make(plan, &root, sources.devices)?;
     restore_file_limit(sources.file_limit)?;
     let terminal = console::open(&plan.process, &root)?;
     wait_for_the_runtime(plan, parent)?;
     hooks::run(&plan.hooks.create_container, with(&this(plan, Status::Creating), Some(&hook_output), None))?;
     namespaces::set_names(plan)?;
-    namespaces::bring_loopback_up(plan)?;
+    network.bring_loopback_up()?;
     namespaces::set_parameters(plan)?;
     lsm::label_at_exec(&plan.labels, plan.keyring.is_some())?;
     let cwd = program::working_directory(plan, &root)?;
@@ -136,8 +136,13 @@ fn tell_and_wait(parent: &Sync, step: Step, answer: Step) -> Result<()> {
 
 /// Waits for the parent's step.
 fn wait(parent: &Sync, step: Step) -> Result<()> {
+    wait_for(parent, step).map(drop)
+}
+
+/// The same, for what comes with it.
+fn wait_for(parent: &Sync, step: Step) -> Result<Received> {
     match parent.wait_for(step)? {
-        Ok(_) => Ok(()),
+        Ok(received) => Ok(received),
         Err(_gone) => sys::exit_now(1),
     }
 }
