@@ -20,7 +20,7 @@ use crate::sources::Opened;
 use crate::spawn::{self, Child};
 use crate::state::{self, Claim, Record, State, Status};
 use crate::sync::Step;
-use crate::{gate, hooks, net_devices, notify, sys, timeline};
+use crate::{gate, hooks, net_devices, notify, own_binary, sys, timeline};
 
 /// What the command line of `create` asks for.
 #[derive(Debug, Clone, Default)]
@@ -193,8 +193,13 @@ struct Made {
 /// The parent's part while the child builds its root: nothing runs in the cgroup yet but Orlop itself.
 fn see_made(making: &Making<'_>, child: &mut Child) -> Result<Made> {
     let &Making { plan, claim, cgroup, groups, .. } = making;
-    child.make_network()?;
+    // The child is at its mounts by the end of either step: it has closed its own descriptor of the view, so as not to be the last, and
+    // it is not yet leaving the host's root, which takes a wait of the same kind; two at a time wait for each other.
+    if child.make_network()? {
+        own_binary::let_go();
+    }
     cgroup.map_or(Ok(()), |cgroup| cgroup.restrict(&plan.cgroup))?;
+    own_binary::let_go();
     let (terminal, net_devices) = converse(making, child)?;
     let record = claim.draft(plan, child.pid, cgroup, groups)?;
     child.wait_for(Step::Ready)?;

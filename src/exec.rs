@@ -19,7 +19,7 @@ use crate::resctrl::Groups;
 use crate::spawn::{self, Child, Handover, exit_code};
 use crate::state::{Init, Record, State, Status};
 use crate::sync::Step;
-use crate::sys;
+use crate::{own_binary, sys};
 
 /// runc's text.
 const STOPPED: &str = "cannot exec in a stopped container";
@@ -62,6 +62,7 @@ pub fn exec(options: &Options) -> Result<u8> {
     let (child, foreground) = joined.map_err(|error| unless_stopped(&container, error))?;
     let process = child.release()?;
     let Some(mut foreground) = foreground else { return Ok(0) };
+    own_binary::let_go();
     foreground.stay_with(&process)?;
     exit_code(process.as_fd())
 }

@@ -23,7 +23,7 @@ use crate::sync::{Received, Step, Sync, out_of_order};
 use crate::sys::{
     CloneFlags, Cloned, SchedulingAttributes, clone_sibling, clone3, exit_now, ioprio_set, sched_setattr,
 };
-use crate::timeline;
+use crate::{own_binary, timeline};
 
 /// Takes the listener of a seccomp filter, and the pid of the process that it is of.
 pub type Handover = Box<dyn Fn(&OwnedFd, i32) -> Result<()>>;
@@ -132,6 +132,7 @@ fn birth(
         Cloned::Child => {
             timeline::born();
             drop(parent_end);
+            own_binary::let_go();
             exit_now(body(child_end))
         }
         Cloned::Parent(pid, pidfd) => {
@@ -370,10 +371,11 @@ impl Child {
         }
     }
 
-    /// Makes the network namespace that the child waits for.
-    pub fn make_network(&mut self) -> Result<()> {
-        let Some(network) = self.network.take() else { return Ok(()) };
-        network.make(|namespace| self.or_its_reason(self.sync.send(Step::Network, &[], Some(namespace))))
+    /// Makes the network namespace that the child waits for. Says whether it does.
+    pub fn make_network(&mut self) -> Result<bool> {
+        let Some(network) = self.network.take() else { return Ok(false) };
+        network.make(|namespace| self.or_its_reason(self.sync.send(Step::Network, &[], Some(namespace))))?;
+        Ok(true)
     }
 
     /// Takes over from the child that could not enter a pid namespace itself: its replacement counts from here on, and waits to be
