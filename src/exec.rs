@@ -1,5 +1,6 @@
 //! `orlop exec`: one more process in a running container.
 
+use std::cell::RefCell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,8 @@ use crate::console::Foreground;
 use crate::error::{Annotate, Context, Error, Result};
 use crate::host::{Host, cgroup_of};
 use crate::init::attach::{self, Joining};
-use crate::plan::{ExecPlan, ExecRequest, Kind};
+use crate::inside::private_proc;
+use crate::plan::{ExecPlan, ExecRequest, Kind, Labels};
 use crate::resctrl::Groups;
 use crate::spawn::{self, Child, Handover, exit_code};
 use crate::state::{Init, Record, State, Status};
@@ -115,8 +117,12 @@ fn join(plan: &ExecPlan, container: &Container, options: &Options) -> Result<(Ch
     let handover = handover(plan, &container.record)?;
 
     let root = root_without_mounts(plan, container)?;
+    let needs_proc = plan.labels != Labels::default();
+    // Each side has its own, and this one closes it last.
+    let proc = RefCell::new(if needs_proc { private_proc().ok() } else { None });
     let joining = Joining {
         init: container.init.as_fd(),
+        proc: &proc,
         root: root.as_ref().map(AsFd::as_fd),
         console_socket: console_socket.as_ref().map(AsFd::as_fd),
         placed_later: false,
