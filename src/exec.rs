@@ -64,7 +64,6 @@ pub fn exec(options: &Options) -> Result<u8> {
     let (child, foreground) = joined.map_err(|error| unless_stopped(&container, error))?;
     let process = child.release()?;
     let Some(mut foreground) = foreground else { return Ok(0) };
-    own_binary::let_go();
     foreground.stay_with(&process)?;
     exit_code(process.as_fd())
 }
@@ -118,7 +117,7 @@ fn join(plan: &ExecPlan, container: &Container, options: &Options) -> Result<(Ch
 
     let root = root_without_mounts(plan, container)?;
     let needs_proc = plan.labels != Labels::default();
-    // Each side has its own, and this one closes it last.
+    // Each side has its own.
     let proc = RefCell::new(if needs_proc { private_proc().ok() } else { None });
     let joining = Joining {
         init: container.init.as_fd(),
@@ -130,7 +129,8 @@ fn join(plan: &ExecPlan, container: &Container, options: &Options) -> Result<(Ch
     };
     let mut child = birth(plan, container, &joining, &options.cgroups)?;
     child.hand_listener_to(handover);
-    let foreground = converse(plan, &mut child, container.record.resctrl.as_ref(), terminal, pidfd_socket);
+    let resctrl = container.record.resctrl.as_ref();
+    let foreground = converse(plan, &mut child, resctrl, terminal, pidfd_socket, proc.take());
     let foreground = foreground.map_err(|error| with_oom(container, &child, error))?;
     caller::write_pid_file(options.pid_file.as_deref(), child.raw_pid())?;
     Ok((child, foreground))
@@ -143,6 +143,7 @@ fn converse(
     resctrl: Option<&Groups>,
     terminal: TerminalGoes,
     pidfd_socket: Option<OwnedFd>,
+    proc: Option<OwnedFd>,
 ) -> Result<Option<Foreground>> {
     if let Some(score) = plan.process.oom_score_adj {
         child.set_oom_score_adj(score)?;
@@ -170,6 +171,9 @@ fn converse(
     if let Some(foreground) = &mut foreground {
         foreground.attach(main)?;
     }
+    // While the child becomes the program: it has closed its own long ago, and who closes the last one waits.
+    own_binary::let_go();
+    drop(proc);
     child.wait_executed()?;
     Ok(foreground)
 }
