@@ -6,7 +6,7 @@ use rustix::process::{Pid, Signal, WaitOptions, waitpid};
 
 use crate::support::case::{cases, in_parallel};
 use crate::support::wait::rounds;
-use crate::support::{Container, Need, Running, leftovers, needs, until};
+use crate::support::{Call, Container, Need, Running, leftovers, needs, until};
 
 cases![
     a_hundred_runs_one_by_one,
@@ -55,7 +55,9 @@ fn two_creates_of_one_id() {
     needs(Need::Not("crun", "its text is another"));
     for _ in 0..rounds(30) {
         let c = Container::new().args(["sleep"]);
-        let calls: Vec<Running> = (0..2).map(|_| c.create_call([""; 0]).spawn()).collect();
+        // Each call writes the config: none while another one's runtime reads it.
+        let calls = [c.create_call([""; 0]), c.create_call([""; 0])];
+        let calls = calls.map(Call::spawn);
         let outputs: Vec<_> = calls.into_iter().map(Running::wait).collect();
         let (won, lost): (Vec<_>, Vec<_>) = outputs.into_iter().partition(|output| output.code == Some(0));
         assert_eq!((won.len(), lost.len()), (1, 1), "one wins");
