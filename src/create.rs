@@ -201,12 +201,9 @@ struct Made {
 /// The parent's part while the child builds its root: nothing runs in the cgroup yet but Orlop itself.
 fn see_made(making: &Making<'_>, child: &mut Child, proc: Option<OwnedFd>) -> Result<Made> {
     let &Making { plan, claim, cgroup, groups, .. } = making;
-    // The child is at its mounts by the end of either step: it has closed its own descriptor of the view, so as not to be the last, and
-    // it is not yet leaving the host's root, which takes a wait of the same kind; two at a time wait for each other.
-    if child.make_network()? {
-        own_binary::let_go();
-    }
     cgroup.map_or(Ok(()), |cgroup| cgroup.restrict(&plan.cgroup))?;
+    // The child has closed its own by then, so as not to be the last, and is not yet leaving the host's root: that takes a wait of the
+    // same kind, and two at a time wait for each other.
     own_binary::let_go();
     let (terminal, net_devices) = converse(making, child)?;
     let record = claim.draft(plan, child.pid, cgroup, groups)?;

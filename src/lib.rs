@@ -31,7 +31,6 @@ pub mod log;
 mod mountinfo;
 pub mod mounts;
 mod net_devices;
-mod network;
 mod notify;
 pub mod own_binary;
 pub mod pause;

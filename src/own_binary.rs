@@ -31,7 +31,8 @@ const COMMANDS: [&str; 5] = ["create", "exec", "mounts", "restore", "run"];
 const SEALS: SealFlags = SealFlags::SEAL.union(SealFlags::SHRINK).union(SealFlags::GROW).union(SealFlags::WRITE);
 
 /// A descriptor of the view that this program runs from. Whoever closes the last one takes the mount apart, and waits until all
-/// processors know of it: some 60 µs, which execve(2) would take as well. So it is kept until there is time: [`let_go`].
+/// processors know of it: 5 µs where they are idle, 50 to 90 where they are busy, which execve(2) would take as well. So it is kept until
+/// there is time: [`let_go`].
 static VIEW: Mutex<Option<OwnedFd>> = Mutex::new(None);
 
 /// [`protect`], before the command line is understood: that work would be done twice, and costs more than a wrong guess, which is

@@ -17,7 +17,6 @@ use rustix::thread::{CpuSet, LinkNameSpaceType, move_into_link_name_space, sched
 
 use crate::agent::never_came;
 use crate::error::{Annotate, Context, Error, Result};
-use crate::network::NewNetwork;
 use crate::plan::{ExecCpus, IdMap, IdMaps, Joined, Kind, Namespaces, Plan, Rlimit, Scheduler, Scheduling};
 use crate::sync::{Received, Step, Sync, out_of_order};
 use crate::sys::{
@@ -40,8 +39,6 @@ pub struct Child {
     handover: Cell<Option<Handover>>,
     /// Whether another process will take its place, see [`replace`].
     pub is_replaced: bool,
-    /// What it waits for, see [`crate::network`].
-    network: Option<NewNetwork>,
     released: bool,
 }
 
@@ -56,8 +53,6 @@ pub struct Unjoined {
     pub others: Vec<(Joined, OwnedFd)>,
     /// Namespaces that the parent could join, and not leave again.
     pub one_way: Vec<(Joined, OwnedFd)>,
-    /// The new network namespace, if the parent makes it meanwhile.
-    pub awaits_network: bool,
 }
 
 impl Unjoined {
@@ -79,18 +74,13 @@ pub fn container(
     init: impl FnOnce(Sync, Unjoined) -> u8,
 ) -> Result<Child> {
     hide_from_the_container()?;
-    let network = NewNetwork::beside(&plan.namespaces)?;
-    let (home, mut unjoined) = Home::leave(&plan.namespaces)?;
+    let (home, unjoined) = Home::leave(&plan.namespaces)?;
     let is_replaced = unjoined.needs_replacement(&plan.namespaces);
-    let network = network.filter(|_| !is_replaced);
-    unjoined.awaits_network = network.is_some();
     let new = if is_replaced { 0 } else { new_at_birth(&plan.namespaces) };
-    let new = if unjoined.awaits_network { new & !Kind::Network.bit() } else { new };
     let born = birth("the container's init", CloneFlags::namespaces(new), cgroup, |sync| init(sync, unjoined));
     home.come_back()?;
     let mut child = born?;
     child.is_replaced = is_replaced;
-    child.network = network;
     Ok(child)
 }
 
@@ -137,16 +127,7 @@ fn birth(
         }
         Cloned::Parent(pid, pidfd) => {
             let handover = Cell::new(None);
-            Ok(Child {
-                pid,
-                role,
-                pidfd,
-                sync: parent_end,
-                handover,
-                is_replaced: false,
-                network: None,
-                released: false,
-            })
+            Ok(Child { pid, role, pidfd, sync: parent_end, handover, is_replaced: false, released: false })
         }
     }
 }
@@ -359,23 +340,12 @@ impl Child {
 
     /// Tells the child that a step is done. A child that died has left its reason, or its status, to be collected.
     pub fn tell(&self, step: Step) -> Result<()> {
-        self.or_its_reason(self.sync.tell(step))
-    }
-
-    fn or_its_reason(&self, told: Result<()>) -> Result<()> {
-        match told {
+        match self.sync.tell(step) {
             Err(error) if matches!(error.errno(), Some(Errno::PIPE | Errno::CONNRESET)) => {
                 self.wait_for(Step::Ready).and(Err(error))
             }
             told => told,
         }
-    }
-
-    /// Makes the network namespace that the child waits for. Says whether it does.
-    pub fn make_network(&mut self) -> Result<bool> {
-        let Some(network) = self.network.take() else { return Ok(false) };
-        network.make(|namespace| self.or_its_reason(self.sync.send(Step::Network, &[], Some(namespace))))?;
-        Ok(true)
     }
 
     /// Takes over from the child that could not enter a pid namespace itself: its replacement counts from here on, and waits to be

@@ -5,14 +5,13 @@
 //! | # | from   | message      | carries            | when |
 //! |---|--------|--------------|--------------------|------|
 //! | 1 | parent | `Placed`     |                    | `--systemd-cgroup`: systemd has moved the child into its cgroup |
-//! | 2 | parent | `Network`    | the namespace      | the parent makes the network namespace, see `network`; never with 3 |
-//! | 3 | child  | `Replaced`   | pid, pidfd         | a second clone is needed, see `spawn::Unjoined::needs_replacement` |
-//! | 4 | parent | `IdsMapped`  |                    | as 3: the parent knows it; and once more for a new user namespace |
-//! | 5 | child  | `Mounted`    |                    | there are prestart, createRuntime or createContainer hooks, or network devices |
-//! | 6 | parent | `HooksDone`  |                    | as 5 |
-//! | 7 | child  | `Terminal`   | the pty's main side | a terminal without `--console-socket` |
-//! | 8 | child  | `Ready`      |                    | always: everything is in place, the program was found |
-//! | 9 | parent | `Saved`      |                    | always: the state is on disk, the child may outlive its parent |
+//! | 2 | child  | `Replaced`   | pid, pidfd         | a second clone is needed, see `spawn::Unjoined::needs_replacement` |
+//! | 3 | parent | `IdsMapped`  |                    | as 2: the parent knows it; and once more for a new user namespace |
+//! | 4 | child  | `Mounted`    |                    | there are prestart, createRuntime or createContainer hooks, or network devices |
+//! | 5 | parent | `HooksDone`  |                    | as 4 |
+//! | 6 | child  | `Terminal`   | the pty's main side | a terminal without `--console-socket` |
+//! | 7 | child  | `Ready`      |                    | always: everything is in place, the program was found |
+//! | 8 | parent | `Saved`      |                    | always: the state is on disk, the child may outlive its parent |
 //!
 //! A process that joins a container (`exec`) is born in the same way, and has less to say:
 //!
@@ -50,8 +49,6 @@ use crate::error::{Context, Error, Result};
 pub enum Step {
     /// The cgroup is there, and the child is in it.
     Placed = 1,
-    /// Here is the network namespace.
-    Network,
     /// Another process is the container's init from here on.
     Replaced,
     /// The id maps are written.
@@ -77,9 +74,8 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 12] = [
         Self::Placed,
-        Self::Network,
         Self::Replaced,
         Self::IdsMapped,
         Self::Mounted,

@@ -32,7 +32,7 @@ use crate::plan::{Kind, Plan};
 use crate::sources::{Opened, restore_file_limit};
 use crate::spawn::Unjoined;
 use crate::state::{self, Status};
-use crate::sync::{Received, Step, Sync};
+use crate::sync::{Step, Sync};
 use crate::{gate, hooks, sys, timeline};
 
 #[cfg(any(test, fuzzing))]
@@ -89,19 +89,18 @@ fn init(
     let Audience::Parent(parent) = &*audience else { return Err(Error::new("there is no parent to talk to")) };
     let Inherited { sources, gate, console_socket, hook_output, ignored_signals } = inherited;
 
-    let mut network = namespaces::enter(plan, unjoined, parent)?;
+    namespaces::enter(plan, unjoined, parent)?;
     let sources = sources.complete(plan)?;
     identity::become_root(plan.namespaces.has(Kind::User), plan.process.user.keeps_groups)?;
     let root = rootfs::attach(plan, sources.root)?;
-    mounts::attach(plan, &root, sources.mounts, &mut network)?;
-    network.join()?;
+    mounts::attach(plan, &root, sources.mounts)?;
     devices::make(plan, &root, sources.devices)?;
     restore_file_limit(sources.file_limit)?;
     let terminal = console::open(&plan.process, &root)?;
     wait_for_the_runtime(plan, parent)?;
     hooks::run(&plan.hooks.create_container, with(&this(plan, Status::Creating), Some(&hook_output), None))?;
     namespaces::set_names(plan)?;
-    network.bring_loopback_up()?;
+    namespaces::bring_loopback_up(plan)?;
     namespaces::set_parameters(plan, &mut proc)?;
     lsm::label_at_exec(&plan.labels, plan.keyring.is_some(), &mut proc)?;
     drop(proc);
@@ -145,13 +144,8 @@ fn tell_and_wait(parent: &Sync, step: Step, answer: Step) -> Result<()> {
 
 /// Waits for the parent's step.
 fn wait(parent: &Sync, step: Step) -> Result<()> {
-    wait_for(parent, step).map(drop)
-}
-
-/// The same, for what comes with it.
-fn wait_for(parent: &Sync, step: Step) -> Result<Received> {
     match parent.wait_for(step)? {
-        Ok(received) => Ok(received),
+        Ok(_) => Ok(()),
         Err(_gone) => sys::exit_now(1),
     }
 }

@@ -11,7 +11,6 @@ use rustix::mount::{
 };
 
 use super::copy_up::copy_up;
-use super::namespaces::Network;
 use super::rootfs::propagate;
 use crate::error::{Annotate, Context, Error, Result};
 use crate::inside::{Inside, Make, PROC_SUPER_MAGIC};
@@ -20,24 +19,10 @@ use crate::sources::Source;
 use crate::sys::{MountAttr, mount_setattr};
 use crate::timeline;
 
-/// File systems that are the same whatever network namespace they are mounted from. sysfs is not, nor those that are reached by network.
-const OF_NO_NETWORK: [&str; 5] = ["proc", "tmpfs", "devpts", "mqueue", "cgroup2"];
-
 /// Mounts everything, in the config's order.
-pub(super) fn attach(
-    plan: &Plan,
-    root: &Inside,
-    sources: Vec<Option<Source>>,
-    network: &mut Network<'_>,
-) -> Result<()> {
+pub(super) fn attach(plan: &Plan, root: &Inside, sources: Vec<Option<Source>>) -> Result<()> {
     let _step = timeline::step("mount");
-    plan.mounts.iter().zip(sources).try_for_each(|(mount, source)| {
-        if matches!(&mount.source, MountSource::Filesystem { fstype, .. } if !OF_NO_NETWORK.contains(&fstype.as_str()))
-        {
-            network.join()?;
-        }
-        attach_one(mount, root, source)
-    })
+    plan.mounts.iter().zip(sources).try_for_each(|(mount, source)| attach_one(mount, root, source))
 }
 
 /// Mounts one.

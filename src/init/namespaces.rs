@@ -8,23 +8,21 @@ use rustix::io::Errno;
 use rustix::system::{setdomainname, sethostname};
 use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType, move_into_link_name_space, move_into_thread_name_spaces};
 
-use super::{clocks, wait, wait_for};
+use super::{clocks, wait};
 use crate::error::{Annotate, Context, Error, Result};
 use crate::inside::{PrivateProc, open_in_proc};
-use crate::network;
 use crate::plan::{Joined, Kind, Namespaces, Plan, Sysctl};
 use crate::spawn::{self, Unjoined, join_error, link_type};
 use crate::sync::{Step, Sync};
 use crate::timeline;
 
-/// Enters what the clone did not bring, and waits for what only the parent can do. A network namespace may come later.
-pub(super) fn enter<'a>(plan: &Plan, unjoined: Unjoined, parent: &'a Sync) -> Result<Network<'a>> {
+/// Enters what the clone did not bring, and waits for what only the parent can do.
+pub(super) fn enter(plan: &Plan, unjoined: Unjoined, parent: &Sync) -> Result<()> {
     let _step = timeline::step("enter namespaces");
     if plan.cgroup.scope.is_some() {
         // First of all: a user's systemd moves only what is still that user's, and a successor is born where its maker is.
         wait(parent, Step::Placed)?;
     }
-    let network = Network::new(plan, &unjoined, parent);
     let replaced = unjoined.needs_replacement(&plan.namespaces);
     join_each(&unjoined.one_way)?;
     if let Some(user) = unjoined.user {
@@ -49,7 +47,7 @@ pub(super) fn enter<'a>(plan: &Plan, unjoined: Unjoined, parent: &'a Sync) -> Re
         // Only now: its root is the cgroup that the process sits in.
         unshare(Kind::Cgroup.bit())?;
     }
-    Ok(network)
+    Ok(())
 }
 
 /// Joins the namespaces of these bits that the process `of` has: all at once, the user namespace first. The pid namespace is
@@ -104,33 +102,16 @@ pub(super) fn set_names(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// The network namespace that the container does not share with the caller.
-pub(super) struct Network<'a> {
-    /// Who makes it meanwhile, until it is joined.
-    comes_from: Option<&'a Sync>,
-    /// Its loopback device is this process's to bring up.
-    has_loopback_down: bool,
-}
-
-impl<'a> Network<'a> {
-    fn new(plan: &Plan, unjoined: &Unjoined, parent: &'a Sync) -> Self {
-        let comes = unjoined.awaits_network;
-        Self { comes_from: comes.then_some(parent), has_loopback_down: plan.namespaces.is_new(Kind::Network) && !comes }
+/// A new network namespace starts with its loopback device down, and programs expect it up.
+pub(super) fn bring_loopback_up(plan: &Plan) -> Result<()> {
+    if !plan.namespaces.is_new(Kind::Network) {
+        return Ok(());
     }
-
-    /// Waits for it and joins it, unless that is done.
-    pub(super) fn join(&mut self) -> Result<()> {
-        let Some(parent) = self.comes_from.take() else { return Ok(()) };
-        let _step = timeline::step("join the network namespace");
-        let namespace = wait_for(parent, Step::Network)?.fd;
-        let namespace = namespace.ok_or_else(|| Error::new("a network namespace came without its descriptor"))?;
-        setns(&namespace, Kind::Network).call("setns").doing(|| "join the network namespace")
-    }
-
-    /// Brings the loopback device up, unless whoever made the namespace does.
-    pub(super) fn bring_loopback_up(&self) -> Result<()> {
-        if self.has_loopback_down { network::bring_loopback_up(network::socket()?.as_fd()) } else { Ok(()) }
-    }
+    let _step = timeline::step("bring the loopback device up");
+    crate::sys::bring_up(c"lo")
+        .call("ioctl(SIOCSIFFLAGS)")
+        .doing(|| "bring the loopback device up")
+        .field("linux.namespaces")
 }
 
 /// Kernel parameters, through a procfs that nothing is mounted over (rule R2, CVE-2025-52881).

@@ -21,7 +21,7 @@ pub use clone::{CloneFlags, Cloned, clone_sibling, clone3, exit_now, unshare, un
 pub use fd::{cloexec_from, close_all_but, executed_as, inherited_fd, take_inherited_fd};
 pub use keyring::join_session_keyring;
 pub use mount::{MountAttr, map_mount_ids, mount_setattr};
-pub use net::{bring_up, network_namespace_of};
+pub use net::bring_up;
 pub use schedule::{SchedulingAttributes, ioprio_set, sched_setattr, set_mempolicy};
 pub use seccomp::{knows_seccomp_flag, set_seccomp_filter};
 pub use shared::shared_words;
