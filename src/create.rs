@@ -22,7 +22,7 @@ use crate::sources::Opened;
 use crate::spawn::{self, Child};
 use crate::state::{self, Claim, Record, State, Status};
 use crate::sync::Step;
-use crate::{gate, hooks, net_devices, notify, own_binary, sys, timeline};
+use crate::{gate, hooks, net_devices, notify, sys, timeline};
 
 /// What the command line of `create` asks for.
 #[derive(Debug, Clone, Default)]
@@ -202,9 +202,6 @@ struct Made {
 fn see_made(making: &Making<'_>, child: &mut Child, proc: Option<OwnedFd>) -> Result<Made> {
     let &Making { plan, claim, cgroup, groups, .. } = making;
     cgroup.map_or(Ok(()), |cgroup| cgroup.restrict(&plan.cgroup))?;
-    // The child has closed its own by then, so as not to be the last, and is not yet leaving the host's root: that takes a wait of the
-    // same kind, and two at a time wait for each other.
-    own_binary::let_go();
     let (terminal, net_devices) = converse(making, child)?;
     let record = claim.draft(plan, child.pid, cgroup, groups)?;
     // Not before: the child has closed its own by now, so as not to be the last.

@@ -21,7 +21,7 @@ use crate::resctrl::Groups;
 use crate::spawn::{self, Child, Handover, exit_code};
 use crate::state::{Init, Record, State, Status};
 use crate::sync::Step;
-use crate::{own_binary, sys};
+use crate::sys;
 
 /// runc's text.
 const STOPPED: &str = "cannot exec in a stopped container";
@@ -172,7 +172,6 @@ fn converse(
         foreground.attach(main)?;
     }
     // While the child becomes the program: it has closed its own long ago, and who closes the last one waits.
-    own_binary::let_go();
     drop(proc);
     child.wait_executed()?;
     Ok(foreground)

@@ -11,29 +11,23 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use nix::fcntl::AtFlags;
 use nix::unistd::execveat;
 use rustix::fs::{
-    CWD, MemfdFlags, Mode, OFlags, SealFlags, Stat, StatVfsMountFlags, fcntl_add_seals, fcntl_get_seals, fstat,
-    fstatvfs, memfd_create, open, readlink,
+    CWD, MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags, fcntl_add_seals, fcntl_get_seals, fstatvfs,
+    memfd_create, open, readlink,
 };
 use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
 
 use crate::error::{Annotate, Context, Error, Result};
-use crate::sys::{self, MountAttr, mount_setattr};
+use crate::sys::{MountAttr, mount_setattr};
 
 /// The commands that make a process which a container sees.
 const COMMANDS: [&str; 5] = ["create", "exec", "mounts", "restore", "run"];
 
 const SEALS: SealFlags = SealFlags::SEAL.union(SealFlags::SHRINK).union(SealFlags::GROW).union(SealFlags::WRITE);
-
-/// A descriptor of the view that this program runs from. Whoever closes the last one takes the mount apart, and waits until all
-/// processors know of it: 5 µs where they are idle, 50 to 90 where they are busy, which execve(2) would take as well. So it is kept until
-/// there is time: [`let_go`].
-static VIEW: Mutex<Option<OwnedFd>> = Mutex::new(None);
 
 /// [`protect`], before the command line is understood: that work would be done twice, and costs more than a wrong guess, which is
 /// harmless. A failure comes back from `protect` itself, when it is known where to report it.
@@ -56,7 +50,6 @@ pub fn protect() -> Result<()> {
     let own = open("/proc/self/exe", OFlags::CLOEXEC, Mode::empty()).call("open").doing(|| "/proc/self/exe")?;
     if is_protected(&own)? {
         IS_PROTECTED.store(true, Ordering::Relaxed);
-        *VIEW.lock().unwrap_or_else(PoisonError::into_inner) = inherited_view(&own);
         // The kernel took the descriptor's number for a name.
         return rustix::thread::set_name(c"orlop").call("prctl(PR_SET_NAME)");
     }
@@ -67,20 +60,6 @@ pub fn protect() -> Result<()> {
         view => view,
     };
     start_over(&copy.doing(|| "protect the runtime's own executable")?)
-}
-
-/// Closes this process's descriptor of the view. To be called where others work meanwhile, and in a child, which is never the last.
-pub fn let_go() {
-    drop(VIEW.lock().unwrap_or_else(PoisonError::into_inner).take());
-}
-
-/// The descriptor that this program was executed by, and that it was left with. The kernel names it as if it were a path.
-fn inherited_view(own: &OwnedFd) -> Option<OwnedFd> {
-    let number = sys::executed_as()?.to_str().ok()?.strip_prefix("/dev/fd/")?.parse().ok()?;
-    let id = |stat: Stat| (stat.st_dev, stat.st_ino);
-    // Who executes this program otherwise may say anything there.
-    let is_own = id(fstat(sys::inherited_fd(number).ok()?).ok()?) == id(fstat(own).ok()?);
-    if is_own { sys::take_inherited_fd(number).ok() } else { None }
 }
 
 /// Asked of the file itself, and not of the environment or the command line, which a caller could set.
@@ -96,8 +75,8 @@ fn is_detached_view(file: &impl AsFd) -> Result<bool> {
 }
 
 fn read_only_view() -> Result<OwnedFd> {
-    // Without OPEN_TREE_CLOEXEC, for `inherited_view`.
-    let view = open_tree(CWD, "/proc/self/exe", OpenTreeFlags::OPEN_TREE_CLONE).call("open_tree")?;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let view = open_tree(CWD, "/proc/self/exe", flags).call("open_tree")?;
     let readonly = MountAttr { set: libc::MOUNT_ATTR_RDONLY, ..MountAttr::default() };
     mount_setattr(view.as_fd(), false, readonly).call("mount_setattr")?;
     Ok(view)

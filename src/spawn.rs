@@ -22,7 +22,7 @@ use crate::sync::{Received, Step, Sync, out_of_order};
 use crate::sys::{
     CloneFlags, Cloned, SchedulingAttributes, clone_sibling, clone3, exit_now, ioprio_set, sched_setattr,
 };
-use crate::{own_binary, timeline};
+use crate::timeline;
 
 /// Takes the listener of a seccomp filter, and the pid of the process that it is of.
 pub type Handover = Box<dyn Fn(&OwnedFd, i32) -> Result<()>>;
@@ -122,7 +122,6 @@ fn birth(
         Cloned::Child => {
             timeline::born();
             drop(parent_end);
-            own_binary::let_go();
             exit_now(body(child_end))
         }
         Cloned::Parent(pid, pidfd) => {

@@ -1,8 +1,7 @@
 //! Ranges of descriptors ([`close_range`](https://man7.org/linux/man-pages/man2/close_range.2.html)) and those that
 //! the caller of the program left open for it.
 
-use std::ffi::CStr;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use rustix::io::Errno;
 
@@ -32,26 +31,6 @@ pub fn cloexec_from(first: u32) -> Result<(), Errno> {
 fn close_range(first: u32, last: u32, flags: u32) -> Result<(), Errno> {
     // SAFETY: takes integers only. What it closes is the contract of `close_all_but`, above.
     checked(unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) }).map(|_| ())
-}
-
-/// The name by which this program was executed, as the kernel tells it (`AT_EXECFN`): `/dev/fd/N` if that was by a descriptor.
-pub fn executed_as() -> Option<&'static CStr> {
-    // SAFETY: getauxval(3) takes an integer, and returns 0 for what the kernel didn't tell.
-    let name = unsafe { libc::getauxval(libc::AT_EXECFN) } as *const libc::c_char;
-    // SAFETY: the kernel put a string there, at the end of the stack, which is never freed.
-    (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) })
-}
-
-/// Takes over a descriptor that was open when the program started, as [`inherited_fd`] knows it. Nothing that is executed gets it.
-///
-/// # Errors
-/// `EBADF` when there is none of that number, or somebody took it already.
-pub fn take_inherited_fd(number: RawFd) -> Result<OwnedFd, Errno> {
-    inherited_fd(number)?;
-    // SAFETY: fcntl(F_SETFD) takes integers only.
-    checked(unsafe { libc::c_long::from(libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC)) })?;
-    // SAFETY: it is open, and as it has the flag from now on, nobody else can come by it here.
-    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// A descriptor that was open when the program started, such as those of `--preserve-fds`.

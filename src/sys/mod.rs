@@ -18,7 +18,7 @@ mod signal;
 pub use access::may_execute;
 pub use bpf::{attach_device_program, attached_device_program, load_device_program};
 pub use clone::{CloneFlags, Cloned, clone_sibling, clone3, exit_now, unshare, unshare_descriptors};
-pub use fd::{cloexec_from, close_all_but, executed_as, inherited_fd, take_inherited_fd};
+pub use fd::{cloexec_from, close_all_but, inherited_fd};
 pub use keyring::join_session_keyring;
 pub use mount::{MountAttr, map_mount_ids, mount_setattr};
 pub use net::bring_up;
