@@ -1,6 +1,5 @@
 //! `orlop create`: a bundle becomes a container that waits at its gate.
 
-use std::cell::RefCell;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -14,7 +13,6 @@ use crate::error::{Context, Error, Result};
 use crate::hooks::{Circumstances, Output};
 use crate::host::Host;
 use crate::init::{self, Inherited};
-use crate::inside::{PrivateProc, private_proc};
 use crate::plan::systemd::Scope;
 use crate::plan::{Plan, Request};
 use crate::resctrl::{Groups, NewGroups};
@@ -65,8 +63,6 @@ pub(crate) struct Created {
 /// What was opened before anything was made.
 struct Opening<'a> {
     inherited: Inherited,
-    /// Where kernel parameters and labels are to be written.
-    proc: Option<OwnedFd>,
     /// Who gets a pidfd of the init.
     pidfd_sockets: Vec<OwnedFd>,
     /// What hooks write to.
@@ -107,10 +103,9 @@ pub(crate) fn container(options: &Options, terminal: TerminalGoes) -> Result<Cre
     let gate = gate::make(claim.dir())?;
     let ignored_signals = caller::ignored_signals()?;
     let hooks_write = hook_output.try_clone()?;
-    let proc = if plan.needs_proc() { private_proc().ok() } else { None };
     let inherited = Inherited { sources, gate, console_socket, hook_output: hooks_write, ignored_signals };
     let pidfd_sockets = pidfd_sockets.into_iter().flatten().collect();
-    let opening = Opening { inherited, proc, pidfd_sockets, hook_output: &hook_output };
+    let opening = Opening { inherited, pidfd_sockets, hook_output: &hook_output };
     let (record, init, terminal) = from_plan(&plan, options, terminal, &claim, opening).inspect_err(|_| {
         let this = this(&plan, Status::Stopped, 0);
         hooks::run_all(&plan.hooks.poststop, with(&this, &hook_output));
@@ -131,22 +126,19 @@ fn from_plan(
     claim: &Claim,
     opening: Opening<'_>,
 ) -> Result<(Record, OwnedFd, Option<OwnedFd>)> {
-    let Opening { inherited, proc, pidfd_sockets, hook_output } = opening;
+    let Opening { inherited, pidfd_sockets, hook_output } = opening;
     let resctrl = NewGroups::make_if_asked(plan.intel_rdt.as_ref(), |group| claim.note_resctrl(group))?;
     claim.announce_cgroup(&plan.cgroup)?;
     let mut cgroup = NewCgroup::create(&plan.cgroup)?;
     claim.note_cgroup(cgroup.as_ref())?;
     let cgroup_fd = cgroup.as_ref().map(AsFd::as_fd);
-    // Each side has its own.
-    let proc = RefCell::new(proc);
-    let init = |parent, unjoined| init::run(plan, inherited, PrivateProc::of_parent(proc.take()), unjoined, parent);
-    let mut child = spawn::container(plan, cgroup_fd, init)?;
+    let mut child = spawn::container(plan, cgroup_fd, |parent, unjoined| init::run(plan, inherited, unjoined, parent))?;
     if let Some(scope) = &plan.cgroup.scope {
         cgroup = Some(place(&child, scope, plan, claim)?);
     }
     let groups = resctrl.as_ref().map(NewGroups::groups);
     let making = Making { plan, claim, cgroup: cgroup.as_ref(), groups, terminal, hook_output };
-    let made = see_made(&making, &mut child, proc.into_inner()).map_err(|error| with_oom(cgroup.as_ref(), error))?;
+    let made = see_made(&making, &mut child).map_err(|error| with_oom(cgroup.as_ref(), error))?;
     delegate(cgroup.as_mut(), &child, plan, claim)?;
     child.limit(&plan.process.rlimits)?;
     child.schedule(&plan.process.scheduling)?;
@@ -199,13 +191,11 @@ struct Made {
 }
 
 /// The parent's part while the child builds its root: nothing runs in the cgroup yet but Orlop itself.
-fn see_made(making: &Making<'_>, child: &mut Child, proc: Option<OwnedFd>) -> Result<Made> {
+fn see_made(making: &Making<'_>, child: &mut Child) -> Result<Made> {
     let &Making { plan, claim, cgroup, groups, .. } = making;
     cgroup.map_or(Ok(()), |cgroup| cgroup.restrict(&plan.cgroup))?;
     let (terminal, net_devices) = converse(making, child)?;
     let record = claim.draft(plan, child.pid, cgroup, groups)?;
-    // Not before: the child has closed its own by now, so as not to be the last.
-    drop(proc);
     child.wait_for(Step::Ready)?;
     Ok(Made { record, terminal, net_devices })
 }

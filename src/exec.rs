@@ -1,6 +1,5 @@
 //! `orlop exec`: one more process in a running container.
 
-use std::cell::RefCell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -15,8 +14,7 @@ use crate::console::Foreground;
 use crate::error::{Annotate, Context, Error, Result};
 use crate::host::{Host, cgroup_of};
 use crate::init::attach::{self, Joining};
-use crate::inside::private_proc;
-use crate::plan::{ExecPlan, ExecRequest, Kind, Labels};
+use crate::plan::{ExecPlan, ExecRequest, Kind};
 use crate::resctrl::Groups;
 use crate::spawn::{self, Child, Handover, exit_code};
 use crate::state::{Init, Record, State, Status};
@@ -116,12 +114,8 @@ fn join(plan: &ExecPlan, container: &Container, options: &Options) -> Result<(Ch
     let handover = handover(plan, &container.record)?;
 
     let root = root_without_mounts(plan, container)?;
-    let needs_proc = plan.labels != Labels::default();
-    // Each side has its own.
-    let proc = RefCell::new(if needs_proc { private_proc().ok() } else { None });
     let joining = Joining {
         init: container.init.as_fd(),
-        proc: &proc,
         root: root.as_ref().map(AsFd::as_fd),
         console_socket: console_socket.as_ref().map(AsFd::as_fd),
         placed_later: false,
@@ -129,8 +123,7 @@ fn join(plan: &ExecPlan, container: &Container, options: &Options) -> Result<(Ch
     };
     let mut child = birth(plan, container, &joining, &options.cgroups)?;
     child.hand_listener_to(handover);
-    let resctrl = container.record.resctrl.as_ref();
-    let foreground = converse(plan, &mut child, resctrl, terminal, pidfd_socket, proc.take());
+    let foreground = converse(plan, &mut child, container.record.resctrl.as_ref(), terminal, pidfd_socket);
     let foreground = foreground.map_err(|error| with_oom(container, &child, error))?;
     caller::write_pid_file(options.pid_file.as_deref(), child.raw_pid())?;
     Ok((child, foreground))
@@ -143,7 +136,6 @@ fn converse(
     resctrl: Option<&Groups>,
     terminal: TerminalGoes,
     pidfd_socket: Option<OwnedFd>,
-    proc: Option<OwnedFd>,
 ) -> Result<Option<Foreground>> {
     if let Some(score) = plan.process.oom_score_adj {
         child.set_oom_score_adj(score)?;
@@ -171,8 +163,6 @@ fn converse(
     if let Some(foreground) = &mut foreground {
         foreground.attach(main)?;
     }
-    // While the child becomes the program: it has closed its own long ago, and who closes the last one waits.
-    drop(proc);
     child.wait_executed()?;
     Ok(foreground)
 }

@@ -228,9 +228,6 @@ fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
 
 /// A procfs that nobody else has, attached nowhere, so that nothing can be mounted over any part of it (rule R2).
 ///
-/// The parent makes it, and closes it last: whoever does takes the mount apart, and waits until all processors have noticed. What the
-/// parent can't make, in a user namespace, the child can.
-///
 /// In a user namespace without a pid and a mount namespace of its own none can be made. There it is the `/proc` that this process has
 /// still, before it enters the container's root; [`open_in_proc`] meets nothing that is mounted over parts of it.
 pub fn private_proc() -> Result<OwnedFd> {
@@ -243,26 +240,6 @@ pub fn private_proc() -> Result<OwnedFd> {
         made => made.call("fsconfig")?,
     }
     fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).call("fsmount")
-}
-
-/// What a child works through: the [`private_proc`] of its parent, or its own where the parent could make none.
-#[derive(Debug)]
-pub struct PrivateProc(Option<OwnedFd>);
-
-impl PrivateProc {
-    /// That of the parent, if there is one.
-    pub fn of_parent(proc: Option<OwnedFd>) -> Self {
-        Self(proc)
-    }
-
-    /// Makes it, if need be.
-    pub fn handle(&mut self) -> Result<BorrowedFd<'_>> {
-        let proc: &OwnedFd = match &mut self.0 {
-            Some(proc) => proc,
-            none => none.insert(private_proc()?),
-        };
-        Ok(proc.as_fd())
-    }
 }
 
 fn hosts_proc() -> Result<OwnedFd> {

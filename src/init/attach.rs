@@ -6,9 +6,8 @@
 //! process that becomes the program. So not even `CAP_SYS_PTRACE` in the container, before which no process can be hidden,
 //! finds anything to take in between (rule R4, CVE-2016-9962).
 
-use std::cell::RefCell;
 use std::convert::Infallible;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{chroot, fchdir};
@@ -16,7 +15,7 @@ use rustix::process::{chroot, fchdir};
 use super::seccomp::{self, Moment};
 use super::{console, identity, lsm, memory_policy, namespaces, personality, program, stdio, tell_and_wait, wait};
 use crate::error::{Context, Result};
-use crate::inside::{Inside, PrivateProc};
+use crate::inside::Inside;
 use crate::plan::{ExecPlan, Kind};
 use crate::sync::{Step, Sync};
 use crate::{spawn, sys, timeline};
@@ -28,8 +27,6 @@ pub struct Joining<'a> {
     pub init: BorrowedFd<'a>,
     /// The container's root directory, where joining its namespaces doesn't lead there.
     pub root: Option<BorrowedFd<'a>>,
-    /// A procfs that nobody else has, where one is needed and the parent could make it.
-    pub proc: &'a RefCell<Option<OwnedFd>>,
     /// The connected socket of `--console-socket`.
     pub console_socket: Option<BorrowedFd<'a>>,
     /// Whether it is born outside of the container's cgroup and has to wait until it was moved there.
@@ -51,14 +48,14 @@ pub fn run(plan: &ExecPlan, joining: &Joining<'_>, parent: &Sync) -> u8 {
 
 /// The line from the clone to the program.
 fn attach(plan: &ExecPlan, joining: &Joining<'_>, parent: &Sync) -> Result<Infallible> {
-    let &Joining { init, root, proc, console_socket, ignored_signals, placed_later } = joining;
+    let &Joining { init, root, console_socket, ignored_signals, placed_later } = joining;
     let process = &plan.process;
 
     if placed_later {
         wait(parent, Step::Placed)?;
     }
     spawn::set_undumpable()?;
-    lsm::label_at_exec(&plan.labels, plan.keyring.is_some(), &mut PrivateProc::of_parent(proc.take()))?;
+    lsm::label_at_exec(&plan.labels, plan.keyring.is_some())?;
     namespaces::join_all(init, plan.namespaces)?;
     identity::become_root(plan.has(Kind::User), process.user.keeps_groups)?;
     root.map_or(Ok(()), enter)?;

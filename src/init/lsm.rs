@@ -4,14 +4,14 @@
 //! createContainer are behind it by then, and those of startContainer, which run the container's own files, are confined as the
 //! program is (as with runc and crun).
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2, readlinkat};
 use rustix::io::Errno;
 
 use crate::error::{Annotate, Context, Error, Result};
-use crate::inside::{PrivateProc, open_in_proc};
+use crate::inside::{open_in_proc, private_proc};
 use crate::plan::Labels;
 
 /// Says under which labels the program, and where there will be one the session keyring, is to be.
@@ -21,11 +21,11 @@ use crate::plan::Labels;
 ///
 /// # Errors
 /// Names the field whose label the security module refuses.
-pub(super) fn label_at_exec(labels: &Labels, keyring: bool, proc: &mut PrivateProc) -> Result<()> {
+pub(super) fn label_at_exec(labels: &Labels, keyring: bool) -> Result<()> {
     if *labels == Labels::default() {
         return Ok(());
     }
-    let attributes = Attributes::of_this_thread(proc).doing(|| "open a procfs of one's own")?;
+    let attributes = Attributes::of_this_thread().doing(|| "open a procfs of one's own")?;
     if let Some(label) = &labels.selinux {
         let keycreate = if keyring { attributes.write("keycreate", label) } else { Ok(()) };
         let written = keycreate.and_then(|()| attributes.write("exec", label));
@@ -39,15 +39,15 @@ pub(super) fn label_at_exec(labels: &Labels, keyring: bool, proc: &mut PrivatePr
 }
 
 /// The files of `/proc/thread-self/attr`: `proc_pid_attr(5)`.
-struct Attributes<'a> {
-    proc: BorrowedFd<'a>,
+struct Attributes {
+    proc: OwnedFd,
     dir: PathBuf,
 }
 
-impl<'a> Attributes<'a> {
-    fn of_this_thread(proc: &'a mut PrivateProc) -> Result<Self> {
-        let proc = proc.handle()?;
-        let dir = thread_self(proc).call("readlink").doing(|| "thread-self")?.join("attr");
+impl Attributes {
+    fn of_this_thread() -> Result<Self> {
+        let proc = private_proc()?;
+        let dir = thread_self(proc.as_fd()).call("readlink").doing(|| "thread-self")?.join("attr");
         Ok(Self { proc, dir })
     }
 
@@ -55,7 +55,7 @@ impl<'a> Attributes<'a> {
     fn write(&self, name: &str, text: &str) -> Result<()> {
         let path = self.dir.join(name);
         let describe = || format!("/proc/{}", path.display());
-        let file = open_in_proc(self.proc, &path, OFlags::WRONLY).call("open").doing(describe)?;
+        let file = open_in_proc(self.proc.as_fd(), &path, OFlags::WRONLY).call("open").doing(describe)?;
         match rustix::io::write(&file, text.as_bytes()).call("write").doing(describe)? {
             length if length == text.len() => Ok(()),
             length => Err(Error::new(format!("the kernel took {length} of {} bytes", text.len())).doing(describe())),
@@ -95,8 +95,6 @@ fn refused_by_apparmor(error: Error, profile: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsFd;
-
     use super::*;
 
     #[test]

@@ -27,7 +27,6 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use crate::error::{Context, Error, Result};
 use crate::hooks::{Circumstances, Output};
-use crate::inside::PrivateProc;
 use crate::plan::{Kind, Plan};
 use crate::sources::{Opened, restore_file_limit};
 use crate::spawn::Unjoined;
@@ -63,11 +62,11 @@ enum Audience {
     Starter(Sync),
 }
 
-/// Runs the container's init in a process that was just born. `proc` is for what is written through
-/// procfs. Returns its exit status when it failed, and whoever waits was told why.
-pub fn run(plan: &Plan, inherited: Inherited, proc: PrivateProc, unjoined: Unjoined, parent: Sync) -> u8 {
+/// Runs the container's init in a process that was just born. Returns its exit status when it failed, and whoever waits was
+/// told why.
+pub fn run(plan: &Plan, inherited: Inherited, unjoined: Unjoined, parent: Sync) -> u8 {
     let mut audience = Audience::Parent(parent);
-    let error = match init(plan, inherited, proc, unjoined, &mut audience) {
+    let error = match init(plan, inherited, unjoined, &mut audience) {
         Ok(never) => match never {},
         Err(error) => error,
     };
@@ -79,13 +78,7 @@ pub fn run(plan: &Plan, inherited: Inherited, proc: PrivateProc, unjoined: Unjoi
 }
 
 /// The line from the clone to the program.
-fn init(
-    plan: &Plan,
-    inherited: Inherited,
-    mut proc: PrivateProc,
-    unjoined: Unjoined,
-    audience: &mut Audience,
-) -> Result<Infallible> {
+fn init(plan: &Plan, inherited: Inherited, unjoined: Unjoined, audience: &mut Audience) -> Result<Infallible> {
     let Audience::Parent(parent) = &*audience else { return Err(Error::new("there is no parent to talk to")) };
     let Inherited { sources, gate, console_socket, hook_output, ignored_signals } = inherited;
 
@@ -101,9 +94,8 @@ fn init(
     hooks::run(&plan.hooks.create_container, with(&this(plan, Status::Creating), Some(&hook_output), None))?;
     namespaces::set_names(plan)?;
     namespaces::bring_loopback_up(plan)?;
-    namespaces::set_parameters(plan, &mut proc)?;
-    lsm::label_at_exec(&plan.labels, plan.keyring.is_some(), &mut proc)?;
-    drop(proc);
+    namespaces::set_parameters(plan)?;
+    lsm::label_at_exec(&plan.labels, plan.keyring.is_some())?;
     let cwd = program::working_directory(plan, &root)?;
     rootfs::enter(plan, &root)?;
     paths::protect(plan, &root)?;

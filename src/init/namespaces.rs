@@ -10,7 +10,7 @@ use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType, move_into_link_name
 
 use super::{clocks, wait};
 use crate::error::{Annotate, Context, Error, Result};
-use crate::inside::{PrivateProc, open_in_proc};
+use crate::inside::{open_in_proc, private_proc};
 use crate::plan::{Joined, Kind, Namespaces, Plan, Sysctl};
 use crate::spawn::{self, Unjoined, join_error, link_type};
 use crate::sync::{Step, Sync};
@@ -115,18 +115,18 @@ pub(super) fn bring_loopback_up(plan: &Plan) -> Result<()> {
 }
 
 /// Kernel parameters, through a procfs that nothing is mounted over (rule R2, CVE-2025-52881).
-pub(super) fn set_parameters(plan: &Plan, proc: &mut PrivateProc) -> Result<()> {
+pub(super) fn set_parameters(plan: &Plan) -> Result<()> {
     if plan.sysctls.is_empty() {
         return Ok(());
     }
     let _step = timeline::step("set kernel parameters");
-    let proc = proc.handle().doing(|| "open a procfs of one's own").field("linux.sysctl")?;
-    plan.sysctls.iter().try_for_each(|sysctl| set_parameter(proc, sysctl).field(&sysctl.field))
+    let proc = private_proc().doing(|| "open a procfs of one's own").field("linux.sysctl")?;
+    plan.sysctls.iter().try_for_each(|sysctl| set_parameter(&proc, sysctl).field(&sysctl.field))
 }
 
-fn set_parameter(proc: BorrowedFd<'_>, sysctl: &Sysctl) -> Result<()> {
+fn set_parameter(proc: &OwnedFd, sysctl: &Sysctl) -> Result<()> {
     let path = Path::new("sys").join(&sysctl.path);
-    let file = open_in_proc(proc, &path, OFlags::WRONLY).map_err(|errno| {
+    let file = open_in_proc(proc.as_fd(), &path, OFlags::WRONLY).map_err(|errno| {
         let error = Error::call("open", errno).doing(format!("/proc/{}", path.display()));
         if errno == Errno::NOENT {
             error.hint("this kernel doesn't have the parameter, or not in this namespace")

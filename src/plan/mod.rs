@@ -228,11 +228,6 @@ impl Plan {
         !(hooks.create_runtime.is_empty() && hooks.create_container.is_empty() && self.net_devices.is_empty())
     }
 
-    /// Whether something is written through procfs.
-    pub fn needs_proc(&self) -> bool {
-        !self.sysctls.is_empty() || self.labels != Labels::default()
-    }
-
     /// Decides everything about the container that `bundle` describes.
     ///
     /// # Errors
