@@ -1,6 +1,7 @@
 /* entered OUTPUT FUNCTIONS PROGRAM [ARGUMENT...]: runs a program and writes down which of its functions were entered, by it and by the
  * processes that it makes until those execute another program: "p ADDRESS" where the first process was there alone, "c ADDRESS" where one
- * of its children was, "s ADDRESS" where the first process was before it started over. FUNCTIONS has an address a line. x86-64, and a program that is linked for fixed addresses.
+ * of its children was, "s ADDRESS" where the first process was before it started over. FUNCTIONS has an address a line. x86-64, and a
+ * program that is linked for fixed addresses.
  *
  * A breakpoint is put on the beginning of each function, and taken away in the process that hits it. Sources: ptrace(2), proc_pid_mem(5). */
 #define _GNU_SOURCE

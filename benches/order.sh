@@ -1,7 +1,8 @@
 #!/bin/sh
 # benches/order.sh
 #
-# Finds out which functions the start and end of containers enter, and writes them down for the linker: tools/order.ld. Wants root, x86-64, and a cgroup2 mount as benches/run.sh does.
+# Finds out which functions the start and end of containers enter, and writes them down for the linker: tools/order.ld. Wants root,
+# x86-64, and a cgroup2 mount at /sys/fs/cgroup as benches/run.sh does.
 set -eu
 
 cd "$(dirname "$0")/.."

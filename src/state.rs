@@ -432,7 +432,8 @@ fn record(plan: &Plan, pid: Pid, cgroup: Option<&NewCgroup>, resctrl: Option<&Gr
         created: humantime::format_rfc3339_nanos(SystemTime::now()).to_string(),
         annotations: plan.annotations.clone(),
         cgroup: cgroup.map(|cgroup| cgroup.path().into()),
-        delegated_cgroup: cgroup.and_then(NewCgroup::delegated).map(Path::to_owned),
+        // Known when the container is ready: `Claim::publish`.
+        delegated_cgroup: None,
         unit: cgroup.and_then(NewCgroup::unit).cloned(),
         resctrl: resctrl.cloned(),
         own_pid_namespace: plan.namespaces.is_new(Kind::Pid),

@@ -287,7 +287,7 @@ fn read_from_start(file: &mut File) -> Result<String> {
 
 /// Compiles a static program of that name from its text, with the machine's own compiler or with musl's.
 ///
-/// The start of a program that is linked with the GNU C library asks the processor some sixty times what it is, and each time a virtual
+/// The start of a program that is linked with the GNU C library asks the processor again and again what it is, and each time a virtual
 /// machine interrupts that for microseconds. That would be in every figure, for every runtime alike.
 pub fn compile(compiler: &str, scratch: &Path, name: &str, text: &str) -> Result<PathBuf> {
     let (source, program) = (scratch.join(format!("{name}.c")), scratch.join(name));

@@ -46,18 +46,18 @@ impl FreezeCheck {
 }
 
 /// Such a file is one digit and a line's end, told in one go.
-fn read_frozen(dir: impl AsFd, file: &Path) -> Result<bool, Errno> {
+fn read_frozen(dir: impl AsFd, file: &Path) -> Result<bool> {
     let mut text = [0; 2];
-    let opened = openat(dir, file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    let length = rustix::io::read(opened, &mut text)?;
+    let opened = openat(dir, file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).call("open")?;
+    let length = rustix::io::read(opened, &mut text).call("read")?;
     Ok(text[..length] == *b"1\n")
 }
 
 fn says_frozen(dir: impl AsFd, file: &Path) -> Result<bool> {
     match read_frozen(dir, file) {
         // Gone, perhaps since it was opened: then nothing in it is frozen.
-        Err(Errno::NODEV | Errno::NOENT) => Ok(false),
-        read => read.map_err(|errno| Error::call("read", errno).doing(file.display().to_string())),
+        Err(error) if matches!(error.errno(), Some(Errno::NODEV | Errno::NOENT)) => Ok(false),
+        read => read.doing(|| file.display().to_string()),
     }
 }
 
